@@ -1,0 +1,32 @@
+"""Names by content: SHA-256 of canonical JSON with a type prefix."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+PREFIX = "sha256:"
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON: keys sorted, no white space, UTF-8. Floats are refused, since they print differently elsewhere.
+
+    Raises TypeError for anything that JSON does not know, and for floats.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest(kind: str, value: Any) -> str:
+    """`sha256:<64 hex>` of `kind` and the canonical form of `value`; two kinds never share a digest."""
+    return digest_bytes(kind, canonical(value))
+
+
+def digest_bytes(kind: str, content: bytes) -> str:
+    """`sha256:<64 hex>` of `kind`, a zero byte and `content`."""
+    return PREFIX + hashlib.sha256(kind.encode() + b"\0" + content).hexdigest()
+
+
+def short(name: str) -> str:
+    """The first 10 hex characters of a digest, for people."""
+    return name.removeprefix(PREFIX)[:10]

@@ -1,0 +1,60 @@
+"""What a target sees: groups, their instances, and where entries and edges point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tidegate.model.address import GroupAddress
+
+
+class InstanceState(StrEnum):
+    """What an instance is doing."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    CRASH_LOOPING = "crash-looping"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedInstance:
+    """One instance. `restarts` counts since the group was born; `address` is host:port, "" while it has none."""
+
+    index: int
+    state: InstanceState
+    restarts: int = 0
+    address: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedGroup:
+    """One instance group. `identity` is the `Pin.identity` it was born with, `replicas` how many it shall have."""
+
+    address: GroupAddress
+    identity: str
+    release: str
+    replicas: int
+    instances: tuple[ObservedInstance, ...] = ()
+    edges: Mapping[str, GroupAddress | None] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> int:
+        """How many instances are healthy."""
+        return sum(instance.state is InstanceState.HEALTHY for instance in self.instances)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at an environment. Entries that exist but lead nowhere map to None.
+
+    `urls` are the stable addresses of entries, component -> URL, for people to open and programs to call.
+    """
+
+    environment: str
+    groups: Mapping[GroupAddress, ObservedGroup] = field(default_factory=dict)
+    entries: Mapping[str, GroupAddress | None] = field(default_factory=dict)
+    urls: Mapping[str, str] = field(default_factory=dict)

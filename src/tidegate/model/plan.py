@@ -1,0 +1,78 @@
+"""Plans: frozen, serialised, hashed. Apply makes no choices beyond what stands here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tidegate.model.pins import Pin
+from tidegate.model.step import Step
+
+
+class Phase(StrEnum):
+    """The phases of apply that hold steps; `switch` starts when all of `prepare` is done, `finish` after commit."""
+
+    PREPARE = "prepare"
+    SWITCH = "switch"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step and the ids of the steps of the same phase that have to be done before it."""
+
+    id: str
+    phase: Phase
+    step: Step
+    after: tuple[str, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PinChange:
+    """One component: `old` None means it comes, `new` None that it goes; equal ones mean the target drifted."""
+
+    component: str
+    old: Pin | None
+    new: Pin | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Components that are connected by needs: planned, gated, applied and undone by itself.
+
+    `number` is reserved for the revision that its commit makes. `peak_instances` is how many instances run
+    beyond what ran before, at the worst moment. `irreversible` says in words what cannot be undone.
+    """
+
+    number: int
+    pins: tuple[PinChange, ...]
+    steps: tuple[PlannedStep, ...]
+    intent: str
+    peak_instances: int = 0
+    irreversible: tuple[str, ...] = ()
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Names of the components, sorted."""
+        return tuple(pin.component for pin in self.pins)
+
+    @property
+    def repins(self) -> bool:
+        """Whether any pin differs, so that there is something to commit."""
+        return any(pin.old != pin.new for pin in self.pins)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`parent` is the revision it starts from (0: none)."""
+
+    environment: str
+    parent: int
+    changes: tuple[Change, ...] = ()
+    digest: str = field(default="", compare=False)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not self.changes

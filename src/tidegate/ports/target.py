@@ -1,0 +1,87 @@
+"""Targets: where environments live. An optional ability is one more Protocol, not a flag."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from tidegate.model.address import GroupAddress
+from tidegate.model.observed import Observed
+from tidegate.model.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """The number of a claim. Targets refuse a step whose number is lower than one seen for its components."""
+
+    environment: str
+    number: int
+    components: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a step left behind that people want to see: `urls` (candidate addresses by group name), `notes`."""
+
+    urls: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Target(Protocol):
+    """One semantics for every place where environments live. The conformance suite is `tidegate.testing`."""
+
+    async def observe(self, environment: str) -> Observed:
+        """What is there now. Raises `TargetUnreachable` when it cannot see; never reports absence instead."""
+        ...
+
+    async def run(self, step: Step, epoch: Epoch) -> Outcome:
+        """Make what the step states true. Running it twice is harmless.
+
+        Raises `OldEpoch` when a younger epoch was seen, `StepFailed` when the statement cannot be made true.
+        Cancelling leaves a state that `observe` reports truthfully.
+        """
+        ...
+
+    async def forget(self, environment: str) -> None:
+        """Give back everything kept for an environment that has no groups left (ports, listeners, folders)."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections; what runs keeps running."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of one instance, without its line ending."""
+
+    component: str
+    instance: str
+    text: str
+
+
+@runtime_checkable
+class FollowsLogs(Protocol):
+    """Can show what instances print."""
+
+    def logs(self, environment: str, groups: Sequence[GroupAddress], *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+        """The last `tail` lines of each instance, oldest first, then new ones as they come if `follow`."""
+        ...
+
+
+@runtime_checkable
+class DescribesInstances(Protocol):
+    """Can say how a process of a group is set up, so that a command can run the same way (`tidegate exec`)."""
+
+    async def surroundings(self, group: GroupAddress) -> Surroundings:
+        """Folder and environment variables that an instance of this group gets; secrets resolved."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where and with what a command of a group runs."""
+
+    folder: str
+    env: Mapping[str, str] = field(repr=False)
