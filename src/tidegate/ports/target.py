@@ -65,7 +65,9 @@ class LogLine:
 class FollowsLogs(Protocol):
     """Can show what instances print."""
 
-    def logs(self, environment: str, groups: Sequence[GroupAddress], *, tail: int, follow: bool) -> AsyncIterator[LogLine]:
+    def logs(
+        self, environment: str, groups: Sequence[GroupAddress], *, tail: int, follow: bool
+    ) -> AsyncIterator[LogLine]:
         """The last `tail` lines of each instance, oldest first, then new ones as they come if `follow`."""
         ...
 
