@@ -21,13 +21,17 @@ class InstanceState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ObservedInstance:
-    """One instance. `restarts` counts since the group was born; `address` is host:port, "" while it has none."""
+    """One instance. `restarts` counts since the group was born; `address` is host:port, "" while it has none.
+
+    `memory` is its resident memory in bytes, 0 where the target cannot tell.
+    """
 
     index: int
     state: InstanceState
     restarts: int = 0
     address: str = ""
     pid: int = 0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,11 +30,15 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class PinChange:
-    """One component: `old` None means it comes, `new` None that it goes; equal ones mean the target drifted."""
+    """One component: `old` None means it comes, `new` None that it goes; equal ones mean the target drifted.
+
+    `why` says in words what differs, as people want to read it.
+    """
 
     component: str
     old: Pin | None
     new: Pin | None
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Change:
     """Components that are connected by needs: planned, gated, applied and undone by itself.
 
     `number` is reserved for the revision that its commit makes. `peak_instances` is how many instances run
-    beyond what ran before, at the worst moment. `irreversible` says in words what cannot be undone.
+    beyond what ran before, at the worst moment, `peak_memory` their memory in bytes as far as it is known from
+    running ones (`unmeasured` instances are not counted in it). `irreversible` says in words what cannot be undone.
     """
 
     number: int
@@ -50,6 +55,8 @@ class Change:
     steps: tuple[PlannedStep, ...]
     intent: str
     peak_instances: int = 0
+    peak_memory: int = 0
+    unmeasured: int = 0
     irreversible: tuple[str, ...] = ()
 
     @property

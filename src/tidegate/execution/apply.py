@@ -1,0 +1,141 @@
+"""Apply one plan: every change by itself, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+
+import anyio
+
+from tidegate.errors import ClaimLost, OldEpoch, StepFailed, StoreError, TidegateError
+from tidegate.execution.claim import LEASE, Lease
+from tidegate.execution.progress import Applied, ChangeResult, Fate, Reporter, Stage
+from tidegate.execution.recover import settle
+from tidegate.execution.run import Runner
+from tidegate.model.component import Release
+from tidegate.model.pins import Revision
+from tidegate.model.plan import Change, Phase, Plan
+from tidegate.ports.store import Claim, Store
+from tidegate.ports.target import Target
+
+
+class Executor:
+    """Applies plans to one target. `holder` names this process, `by` the person, for the journal and the claims."""
+
+    def __init__(self, store: Store, target: Target, *, holder: str, by: str, reporter: Reporter) -> None:
+        self._store = store
+        self._target = target
+        self._holder = holder
+        self._by = by
+        self._report = reporter
+        self._stopped = False
+        self._forward: set[anyio.CancelScope] = set()
+
+    def stop(self) -> None:
+        """Stop going forward: every change that is not committed is put back. Returns at once."""
+        self._stopped = True
+        for scope in self._forward:
+            scope.cancel()
+
+    async def apply(self, plan: Plan, releases: Mapping[str, Release], *, why: str = "") -> Applied:
+        """Carry out a plan. `releases` as for `make_plan`; they are needed if a change has to be put back.
+
+        Raises `StalePlan` or `ClaimRefused` before anything was changed. A change that fails is no exception:
+        its result says why, and what was put back.
+        """
+        await self._store.put_plan(plan)
+        claims = await self._store.claim(plan, holder=self._holder, lease=LEASE)
+        results: dict[int, ChangeResult] = {}
+
+        async def one(change: Change, claim: Claim) -> None:
+            results[change.number] = await self._apply_change(plan, change, claim, releases, why)
+
+        async with anyio.create_task_group() as group:
+            for change, claim in zip(plan.changes, claims, strict=True):
+                group.start_soon(one, change, claim)
+        return Applied(plan, tuple(results[change.number] for change in plan.changes))
+
+    async def _apply_change(
+        self, plan: Plan, change: Change, claim: Claim, releases: Mapping[str, Release], why: str
+    ) -> ChangeResult:
+        runner = Runner(
+            self._store, self._target, plan=plan, change=change, claim=claim, actor=self._by, report=self._report
+        )
+        async with Lease(self._store, claim) as lease:
+            try:
+                runner.stage(Stage.CLAIMED)
+                failure, revision = await self._go_forward(runner, change, lease, why)
+                if failure is not None:
+                    return await self._go_back(runner, change, claim, releases, failure)
+                unfinished = await self._finish(runner, change)
+            except (ClaimLost, OldEpoch) as error:
+                return ChangeResult(change, Fate.UNSETTLED, failure=error)
+            runner.stage(Stage.DONE)
+            if unfinished is None:
+                await self._store.release_claim(claim)
+            return ChangeResult(change, Fate.COMMITTED, revision, unfinished=unfinished)
+
+    async def _go_forward(
+        self, runner: Runner, change: Change, lease: Lease, why: str
+    ) -> tuple[TidegateError | None, Revision | None]:
+        """Prepare, switch and commit; the failure, or the revision (None when no pin differed)."""
+        with anyio.CancelScope() as scope:
+            self._forward.add(scope)
+            if self._stopped:
+                scope.cancel()
+            try:
+                runner.stage(Stage.PREPARING)
+                await runner.run(change.steps, Phase.PREPARE)
+                runner.stage(Stage.SWITCHING)
+                await runner.run(change.steps, Phase.SWITCH)
+                lease.check()
+                with anyio.CancelScope(shield=True):
+                    revision = await self._commit(runner, change, why)
+            except (ClaimLost, OldEpoch):
+                raise
+            except TidegateError as failure:
+                return failure, None
+            finally:
+                self._forward.discard(scope)
+            return None, revision
+        return StepFailed(
+            "cannot go on: stopped", "Somebody stopped this command before the change was committed."
+        ), None
+
+    async def _commit(self, runner: Runner, change: Change, why: str) -> Revision | None:
+        if not change.repins:
+            return None
+        pins = {pin.component: pin.new for pin in change.pins}
+        revision = await self._store.commit(runner.claim, pins, by=self._by, why=why)
+        runner.stage(Stage.COMMITTED)
+        return revision
+
+    async def _go_back(
+        self, runner: Runner, change: Change, claim: Claim, releases: Mapping[str, Release], failure: TidegateError
+    ) -> ChangeResult:
+        """Undo: plan again with wanted = the parent and observed = now, and apply that."""
+        with anyio.CancelScope(shield=True):
+            runner.stage(Stage.UNDOING)
+            try:
+                await runner.journal("undoing", body={"because": str(failure)})
+                put_back = await settle(self._store, self._target, claim, releases, runner)
+                await runner.journal("undone", body={"because": str(failure)})
+                await self._store.release_claim(claim)
+            except TidegateError as error:
+                with suppress(StoreError):
+                    await runner.journal("unsettled", body={"because": str(failure), "undo": str(error)})
+                return ChangeResult(change, Fate.UNSETTLED, failure=failure, unfinished=error)
+            runner.stage(Stage.DONE)
+            return ChangeResult(change, Fate.UNDONE, failure=failure, put_back=tuple(put_back))
+
+    async def _finish(self, runner: Runner, change: Change) -> TidegateError | None:
+        """Remove what nothing pins. A failure here is reported, not undone: the claim stays for the next command."""
+        runner.stage(Stage.FINISHING)
+        try:
+            await runner.run(change.steps, Phase.FINISH)
+        except (ClaimLost, OldEpoch):
+            raise
+        except TidegateError as error:
+            return error
+        await runner.journal("finished")
+        return None

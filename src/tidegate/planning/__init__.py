@@ -1,0 +1,10 @@
+"""Planning: from pins and an observation to a plan. A pure function.
+
+Never reads files, clocks, stores or targets; never decides anything that is not in its arguments. The same
+function plans an `up`, a `down`, an undo, a recovery and a repair: they differ in what is wanted.
+"""
+
+from tidegate.planning.planner import Policy, make_plan
+from tidegate.planning.wanted import wanted_by_up
+
+__all__ = ["Policy", "make_plan", "wanted_by_up"]
