@@ -1,0 +1,201 @@
+"""A plan in the words of people: what would happen and why, change by change, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from tidegate.app.change import Planned
+from tidegate.model.component import Release
+from tidegate.model.digest import short
+from tidegate.model.pins import Pin, Secret, Value
+from tidegate.model.plan import Change, PinChange
+from tidegate.model.step import Observe, Prepare, Retire, Route, Scale, Start, Step, Verify
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that differs: `what` is release, settings.KEY, replicas, exposed, env.NAME; "" where there is none."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """One step in words. `after` are ids of steps that come first."""
+
+    id: str
+    phase: str
+    text: str
+    after: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentLine:
+    """`action`: comes, goes, changes, repaired (pins equal, target differs)."""
+
+    component: str
+    action: str
+    why: tuple[str, ...]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One change. `peak_memory` in bytes, as far as measured; `unmeasured` instances are not in it."""
+
+    revision: str
+    intent: str
+    components: tuple[ComponentLine, ...]
+    steps: tuple[StepLine, ...]
+    peak_instances: int
+    peak_memory: int
+    unmeasured: int
+    irreversible: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """A whole plan. `elsewhere` are components that the environment has and this checkout has not."""
+
+    environment: str
+    parent: str
+    digest: str
+    changes: tuple[ChangeLine, ...]
+    unbuilt: tuple[str, ...]
+    elsewhere: tuple[str, ...]
+    peak_instances: int
+    peak_memory: int
+    unmeasured: int
+
+
+def explain(planned: Planned, old_settings: Mapping[str, bytes]) -> PlanView:
+    """`old_settings`: digest -> content of settings that current pins name, as far as known."""
+    plan = planned.plan
+    contents = {**old_settings, **planned.settings}
+    changes = tuple(_change(plan.environment, change, planned.releases, contents) for change in plan.changes)
+    return PlanView(
+        environment=plan.environment,
+        parent=f"{plan.environment}@{plan.parent}" if plan.parent else "",
+        digest=plan.digest,
+        changes=changes,
+        unbuilt=planned.unbuilt,
+        elsewhere=planned.elsewhere,
+        peak_instances=sum(change.peak_instances for change in changes),
+        peak_memory=sum(change.peak_memory for change in changes),
+        unmeasured=sum(change.unmeasured for change in changes),
+    )
+
+
+def _change(
+    environment: str, change: Change, releases: Mapping[str, Release], contents: Mapping[str, bytes]
+) -> ChangeLine:
+    return ChangeLine(
+        revision=f"{environment}@{change.number}" if change.repins else "",
+        intent=change.intent,
+        components=tuple(
+            ComponentLine(pin.component, _action(pin), pin.why, tuple(_differences(pin, releases, contents)))
+            for pin in change.pins
+        ),
+        steps=tuple(
+            StepLine(planned.id, planned.phase.value, in_words(planned.step), planned.after) for planned in change.steps
+        ),
+        peak_instances=change.peak_instances,
+        peak_memory=change.peak_memory,
+        unmeasured=change.unmeasured,
+        irreversible=change.irreversible,
+    )
+
+
+def in_words(step: Step) -> str:
+    """One line for people."""
+    match step:
+        case Prepare():
+            return f"check the artifact of {step.component} {short(step.release)}"
+        case Start():
+            edges = ", ".join(f"{need} → {group.name if group else 'nothing'}" for need, group in step.edges)
+            many = "instance" if step.pin.shape.replicas == 1 else "instances"
+            wired = f", wired {edges}" if edges else ""
+            return f"start {step.group.name}: {step.pin.shape.replicas} {many} until healthy{wired}"
+        case Verify():
+            return f"verify {step.group.name}, unseen by users"
+        case Route():
+            moved = [f"{move.component} → {move.to.name if move.to else 'nothing'}" for move in step.entries]
+            moved += [f"{move.edge} → {move.to.name if move.to else 'nothing'}" for move in step.edges]
+            return f"switch at once: {', '.join(moved)}"
+        case Observe():
+            return f"observe for {step.seconds} s: no restart, no failed check, at most {step.max_errors / 100:g} % 5xx"
+        case Scale():
+            return f"scale {step.group.name} down to {step.replicas}"
+        case Retire():
+            return f"retire {step.group.name}: drain, stop, remove"
+        case _:
+            assert_never(step)
+
+
+def _action(pin: PinChange) -> str:
+    if pin.old == pin.new:
+        return "repaired"
+    return "comes" if pin.old is None else "goes" if pin.new is None else "changes"
+
+
+def _differences(pin: PinChange, releases: Mapping[str, Release], contents: Mapping[str, bytes]) -> list[Difference]:
+    old, new = pin.old, pin.new
+    found = [("release", _release(old, releases), _release(new, releases))]
+    found.append(("replicas", str(old.shape.replicas) if old else "", str(new.shape.replicas) if new else ""))
+    if (old and old.shape.exposed) != (new and new.shape.exposed):
+        found.append(("exposed", _yes(old), _yes(new)))
+    before, after = dict(old.shape.env if old else ()), dict(new.shape.env if new else ())
+    found += [(f"env.{name}", _shown(before.get(name)), _shown(after.get(name))) for name in sorted({*before, *after})]
+    if old and new and old.settings != new.settings:
+        left, right = _settings(contents, old.settings), _settings(contents, new.settings)
+        keys = sorted({*left, *right})
+        found += [(f"settings.{key}", left.get(key, ""), right.get(key, "")) for key in keys]
+    return [Difference(what, one, two) for what, one, two in found if one != two]
+
+
+def _release(pin: Pin | None, releases: Mapping[str, Release]) -> str:
+    if pin is None:
+        return ""
+    release = releases.get(pin.release)
+    commit = f" ({release.commit[:10]}{', dirty' if release.dirty else ''})" if release and release.commit else ""
+    return short(pin.release) + commit
+
+
+def _yes(pin: Pin | None) -> str:
+    return "" if pin is None else "yes" if pin.shape.exposed else "no"
+
+
+def _shown(value: Value | None) -> str:
+    if value is None:
+        return ""
+    return f"secret {value.reference}" if isinstance(value, Secret) else value
+
+
+def _settings(contents: Mapping[str, bytes], digest: str) -> dict[str, str]:
+    """Dotted key -> JSON of the value; the digest itself where the content is not at hand."""
+    if not digest:
+        return {}
+    if digest not in contents:
+        return {"": short(digest)}
+    flat: dict[str, str] = {}
+    waiting: list[tuple[str, Any]] = [("", json.loads(contents[digest]))]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(f"{path}.{key}" if path else str(key), inner) for key, inner in value.items()]
+        else:
+            flat[path] = json.dumps(value, ensure_ascii=False)
+    return flat
+
+
+async def old_settings(planned: Planned, blob: Any) -> dict[str, bytes]:
+    """The contents of the settings that the changed pins had; `blob` is `Store.blob`."""
+    digests = {
+        pin.old.settings for change in planned.plan.changes for pin in change.pins if pin.old and pin.old.settings
+    }
+    return {digest: await blob(digest) for digest in digests - set(planned.settings)}

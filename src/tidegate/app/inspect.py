@@ -1,0 +1,254 @@
+"""Looking, never changing: status, history, releases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tidegate.app.workspace import Workspace
+from tidegate.errors import TargetUnreachable
+from tidegate.execution.recover import head_pins, releases_of
+from tidegate.model.component import Release
+from tidegate.model.digest import short
+from tidegate.model.observed import InstanceState, Observed, ObservedGroup
+from tidegate.model.pins import Pin
+from tidegate.ports.store import EnvironmentRecord
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStatus:
+    """One instance, as people see it. `address` is host:port; `memory` in bytes."""
+
+    name: str
+    state: str
+    restarts: int
+    address: str
+    pid: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComponentStatus:
+    """`release` and `commit` are what is pinned; `url` is the entry, `address` the same with a name for people.
+
+    `state`: running, degraded (some instances are not healthy), crash-looping, absent, unpinned (runs, and nothing
+    pins it), moving (a change is under way).
+    """
+
+    component: str
+    state: str
+    release: str
+    commit: str
+    dirty: bool
+    replicas: int
+    healthy: int
+    exposed: bool
+    url: str
+    address: str
+    group: str
+    instances: tuple[InstanceStatus, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimStatus:
+    """Somebody is changing these components, or was and vanished; `lease` in seconds since the epoch."""
+
+    components: tuple[str, ...]
+    holder: str
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentStatus:
+    """`revision` is "" for an environment that was never brought up; `problem` says why it could not be seen."""
+
+    environment: str
+    revision: str
+    components: tuple[ComponentStatus, ...] = ()
+    claims: tuple[ClaimStatus, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PinDifference:
+    """One component between a revision and its parent; "" where there was or is none. Short digests."""
+
+    component: str
+    before: str
+    after: str
+    replicas_before: int
+    replicas_after: int
+    settings_changed: bool
+    env_changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionLine:
+    """One revision in `history`; `at` in seconds since the epoch."""
+
+    revision: str
+    parent: str
+    at: float
+    by: str
+    why: str
+    differences: tuple[PinDifference, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseLine:
+    """One release in `releases`. `pinned` are the environments whose head pins it; `built` whether it lies here."""
+
+    component: str
+    release: str
+    digest: str
+    commit: str
+    dirty: bool
+    by: str
+    at: float
+    built: bool
+    pinned: tuple[str, ...]
+
+
+async def status(workspace: Workspace, environments: Sequence[str] = ()) -> list[EnvironmentStatus]:
+    """The environments of tidegate.yaml, in its order, then any others that still have something pinned."""
+    records = {record.name: record for record in await workspace.store.environments()}
+    names = list(environments) or [*workspace.project.environments]
+    if not environments:
+        for name, record in records.items():
+            if name not in names and await head_pins(workspace.store, record):
+                names.append(name)
+    return [await _status(workspace, await workspace.store.environment(name)) for name in names]
+
+
+async def history(workspace: Workspace, environment: str, *, limit: int = 20) -> list[RevisionLine]:
+    """Newest first. An environment that tidegate.yaml no longer has keeps its history."""
+    record = await workspace.store.environment(environment)
+    if not record.head:
+        workspace.environment(environment)
+    revisions = await workspace.store.history(environment, limit=limit + 1)
+    lines = []
+    for place, revision in enumerate(revisions[:limit]):
+        older = revisions[place + 1].pins if place + 1 < len(revisions) else {}
+        names = sorted(name for name in {*older, *revision.pins} if older.get(name) != revision.pins.get(name))
+        lines.append(
+            RevisionLine(
+                revision.name,
+                f"{environment}@{revision.parent}" if revision.parent else "",
+                revision.at,
+                revision.by,
+                revision.why,
+                tuple(_difference(name, older.get(name), revision.pins.get(name)) for name in names),
+            )
+        )
+    return lines
+
+
+async def releases(workspace: Workspace, component: str | None = None) -> list[ReleaseLine]:
+    """Newest first. Raises `UsageError` for a component that neither checkout nor store knows."""
+    found = await workspace.store.releases(component)
+    if component and not found:
+        workspace.check_components((component,))
+    pinned: dict[str, list[str]] = {}
+    for record in await workspace.store.environments():
+        for pin in (await head_pins(workspace.store, record)).values():
+            pinned.setdefault(pin.release, []).append(record.name)
+    present = set(await workspace.artifacts.present())
+    return [
+        ReleaseLine(
+            component=release.component,
+            release=short(release.digest),
+            digest=release.digest,
+            commit=release.commit,
+            dirty=release.dirty,
+            by=release.by,
+            at=release.at,
+            built=release.digest in present,
+            pinned=tuple(sorted(pinned.get(release.digest, ()))),
+        )
+        for release in found
+    ]
+
+
+def address_for_people(component: str, environment: str, url: str) -> str:
+    """`http://frontend.dev.localhost:PORT` for `http://127.0.0.1:PORT`; other URLs are left alone.
+
+    Names below localhost are loopback by RFC 6761; browsers and curl resolve them, many programs do not.
+    """
+    return url.replace("//127.0.0.1:", f"//{component}.{environment}.localhost:", 1)
+
+
+async def _status(workspace: Workspace, record: EnvironmentRecord) -> EnvironmentStatus:
+    pins = await head_pins(workspace.store, record)
+    known = await releases_of(workspace.store, pins)
+    claims = tuple(ClaimStatus(claim.components, claim.holder, claim.lease) for claim in record.claims)
+    revision = f"{record.name}@{record.head}" if record.head else ""
+    try:
+        observed = await workspace.target.observe(record.name)
+    except TargetUnreachable as error:
+        return EnvironmentStatus(record.name, revision, claims=claims, problem=str(error))
+    moving = {component for claim in record.claims for component in claim.components}
+    names = sorted({*pins, *(address.component for address in observed.groups)})
+    components = tuple(_component(name, observed, pins.get(name), known, moving=name in moving) for name in names)
+    return EnvironmentStatus(record.name, revision, components, claims)
+
+
+def _component(
+    name: str, observed: Observed, pin: Pin | None, known: dict[str, Release], *, moving: bool
+) -> ComponentStatus:
+    entry = observed.entries.get(name)
+    groups = [group for address, group in observed.groups.items() if address.component == name]
+    group = observed.groups.get(entry) if entry else (groups[0] if groups else None)
+    release = known[pin.release] if pin else None
+    url = observed.urls.get(name, "")
+    return ComponentStatus(
+        component=name,
+        state=_state(pin, group, moving=moving),
+        release=short(pin.release) if pin else short(group.release) if group else "",
+        commit=release.commit[:10] if release else "",
+        dirty=release.dirty if release else False,
+        replicas=pin.shape.replicas if pin else 0,
+        healthy=group.healthy if group else 0,
+        exposed=pin.shape.exposed if pin else False,
+        url=url,
+        address=address_for_people(name, observed.environment, url),
+        group=group.address.name if group else "",
+        instances=tuple(
+            InstanceStatus(
+                f"{each.address.name}.{instance.index}",
+                instance.state.value,
+                instance.restarts,
+                instance.address,
+                instance.pid,
+                instance.memory,
+            )
+            for each in groups
+            for instance in each.instances
+        ),
+    )
+
+
+def _state(pin: Pin | None, group: ObservedGroup | None, *, moving: bool) -> str:
+    if moving:
+        return "moving"
+    if group is None:
+        return "absent"
+    if pin is None:
+        return "unpinned"
+    if any(instance.state is InstanceState.CRASH_LOOPING for instance in group.instances):
+        return "crash-looping"
+    if group.identity != pin.identity or group.healthy < pin.shape.replicas:
+        return "degraded"
+    return "running"
+
+
+def _difference(name: str, old: Pin | None, new: Pin | None) -> PinDifference:
+    both = old is not None and new is not None
+    return PinDifference(
+        component=name,
+        before=short(old.release) if old else "",
+        after=short(new.release) if new else "",
+        replicas_before=old.shape.replicas if old else 0,
+        replicas_after=new.shape.replicas if new else 0,
+        settings_changed=both and old.settings != new.settings,  # type: ignore[union-attr]
+        env_changed=both and old.shape.env != new.shape.env,  # type: ignore[union-attr]
+    )
