@@ -45,6 +45,10 @@ class SimulatedTarget:
         """As `Target.observe`."""
         if self.unreachable:
             raise TargetUnreachable(f"cannot see {environment}", "The simulation is unreachable.")
+        return self.look(environment)
+
+    def look(self, environment: str) -> Observed:
+        """What `observe` would see."""
         return Observed(
             environment,
             {address: group for address, group in self.groups.items() if address.environment == environment},
@@ -72,7 +76,7 @@ class SimulatedTarget:
             await self._wait(self.duration(step))
             if failure := self.fault(step):
                 raise failure
-            return self._do(step, epoch.environment)
+            return self.take(step, epoch.environment)
         finally:
             self.running -= 1
 
@@ -112,7 +116,8 @@ class SimulatedTarget:
         else:
             await anyio.lowlevel.checkpoint()
 
-    def _do(self, step: Step, environment: str) -> Outcome:
+    def take(self, step: Step, environment: str) -> Outcome:
+        """The effect of a step, at once and without epoch."""
         match step:
             case Prepare():
                 if step.release not in self.releases:

@@ -1,0 +1,100 @@
+"""What the planner refuses however it was asked for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.planning.worlds import World, carry_out, release
+from tidegate.errors import UnsafePlan
+from tidegate.model.component import Kind, Release, Runtime
+from tidegate.model.observed import Observed
+from tidegate.model.pins import Pin, Shape
+from tidegate.planning import Policy, make_plan, wanted_by_up
+from tidegate.testing.simulated import SimulatedTarget
+
+
+def pin(of: Release, replicas: int = 1) -> Pin:
+    return Pin(of.digest, "", Shape(replicas=replicas))
+
+
+BACKEND = release("backend", 1)
+FRONTEND = release("frontend", 1, ("backend",))
+BOTH = {"backend": pin(BACKEND), "frontend": pin(FRONTEND)}
+
+
+def test_a_component_that_others_need_is_not_removed() -> None:
+    """The refusal names who needs it."""
+    world = World(BOTH, {"frontend": BOTH["frontend"]}, {r.digest: r for r in (BACKEND, FRONTEND)})
+    with pytest.raises(UnsafePlan, match="cannot remove backend") as refusal:
+        world.plan(world.running(), current=world.current, wanted=world.wanted, number=100)
+    assert "frontend still needs it" in str(refusal.value)
+
+
+def test_a_component_does_not_come_without_what_it_needs() -> None:
+    """The hint says how to take it along."""
+    world = World({}, {"frontend": BOTH["frontend"]}, {r.digest: r for r in (BACKEND, FRONTEND)})
+    with pytest.raises(UnsafePlan, match="cannot run frontend without backend"):
+        world.plan(SimulatedTarget(world.releases), current={}, wanted=world.wanted)
+
+
+def test_a_release_of_uncommitted_sources_never_leaves_the_first_environment() -> None:
+    """What already runs is not touched by that rule."""
+    dirty = Release("sha256:d", "backend", Kind.SERVICE, "shop", Runtime(run="x"), dirty=True)
+
+    def plan(**more):
+        return make_plan(
+            environment="stage",
+            parent=0,
+            number=1,
+            wanted={"backend": pin(dirty)},
+            observed=Observed("stage"),
+            releases={dirty.digest: dirty},
+            policy=Policy(allow_dirty=False),
+            **more,
+        )
+
+    with pytest.raises(UnsafePlan, match="not committed"):
+        plan(current={})
+    assert not plan(current={"backend": pin(dirty)}).empty
+
+
+def test_what_can_listen_on_one_port_only_is_not_started_beside_itself() -> None:
+    """The fix is named."""
+    old, new = (
+        Release(f"sha256:{n}", "backend", Kind.SERVICE, "shop", Runtime(run=f"x{n}", port=3000)) for n in (1, 2)
+    )
+    world = World({"backend": pin(old)}, {"backend": pin(new)}, {r.digest: r for r in (old, new)})
+    with pytest.raises(UnsafePlan, match="beside the old") as refusal:
+        world.plan(world.running(), current=world.current, wanted=world.wanted, number=100)
+    assert "$PORT" in refusal.value.hint
+
+
+def test_up_leaves_the_components_of_other_checkouts_alone() -> None:
+    """Only removal by name takes something away."""
+    other = release("orders", 1)
+    current = {"orders": pin(other), **BOTH}
+    newer = {"backend": pin(release("backend", 2))}
+    assert wanted_by_up(current, newer) == {**current, **newer}
+    assert wanted_by_up(current, newer, remove=["orders"]) == {**BOTH, **newer}
+    with pytest.raises(UnsafePlan, match="cannot remove nothing"):
+        wanted_by_up(current, newer, remove=["nothing"])
+
+
+def test_the_peak_counts_what_runs_beside_the_old() -> None:
+    """Three new instances beside three old ones are three more."""
+    newer = release("backend", 2)
+    world = World({"backend": pin(BACKEND, 3)}, {"backend": pin(newer, 3)}, {r.digest: r for r in (BACKEND, newer)})
+    target = world.running()
+    (change,) = world.plan(target, current=world.current, wanted=world.wanted, number=100).changes
+    assert (change.peak_instances, change.unmeasured) == (3, 3)
+
+
+def test_a_dependency_that_changes_alone_moves_the_edges_of_those_that_stay() -> None:
+    """And the dependents are neither started nor stopped."""
+    newer = release("backend", 2)
+    world = World(BOTH, {**BOTH, "backend": pin(newer)}, {r.digest: r for r in (BACKEND, FRONTEND, newer)})
+    target = world.running()
+    plan = world.plan(target, current=world.current, wanted=world.wanted, number=100)
+    assert [change.components for change in plan.changes] == [("backend",)]
+    carry_out(target, plan)
+    assert target.answers("dev", "frontend") == {"frontend": FRONTEND.digest, "backend": newer.digest}
