@@ -1,0 +1,389 @@
+"""Releases, pins and plans as plain JSON, and back: exact both ways.
+
+A document that is kept (a plan, a set of pins, a release) carries `version`. Whoever reads one accepts exactly the
+keys that this version writes: a key too many was written by somebody who knew more, and leaving it out would change
+what the document says. Everything that cannot be read raises `StoreError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
+
+from tidegate.errors import StoreError
+from tidegate.model.address import EdgeAddress, GroupAddress
+from tidegate.model.component import Health, HealthKind, Kind, Release, Runtime
+from tidegate.model.digest import digest
+from tidegate.model.pins import Pin, Pins, Secret, Shape, Value
+from tidegate.model.plan import Change, Phase, PinChange, Plan, PlannedStep
+from tidegate.model.step import (
+    EdgeMove,
+    EntryMove,
+    Observe,
+    Prepare,
+    Retire,
+    Route,
+    Scale,
+    Start,
+    Step,
+    Verify,
+)
+from tidegate.model.strict import (
+    VERSION,
+    Json,
+    document,
+    fields,
+    items,
+    mapping,
+    number,
+    text,
+    texts,
+    truth,
+    word,
+    wrong,
+)
+
+# Pins
+
+
+def shape_to_json(shape: Shape) -> Json:
+    """`{"replicas", "exposed", "env"}`; a secret is `{"secret": REFERENCE}`."""
+    env = {name: {"secret": value.reference} if isinstance(value, Secret) else value for name, value in shape.env}
+    return {"replicas": shape.replicas, "exposed": shape.exposed, "env": env}
+
+
+def shape_from_json(value: Any) -> Shape:
+    """The reverse of `shape_to_json`; `env` sorted by name."""
+    found = fields(value, "shape", "replicas exposed env")
+    env = mapping(found["env"], "env")
+    return Shape(
+        number(found["replicas"], "replicas"),
+        truth(found["exposed"], "exposed"),
+        tuple((name, _env_value(env[name])) for name in sorted(env)),
+    )
+
+
+def pin_to_json(pin: Pin) -> Json:
+    """`{"release", "settings", "shape"}`."""
+    return {"release": pin.release, "settings": pin.settings, "shape": shape_to_json(pin.shape)}
+
+
+def pin_from_json(value: Any) -> Pin:
+    """The reverse of `pin_to_json`."""
+    found = fields(value, "pin", "release settings shape")
+    return Pin(text(found["release"], "release"), text(found["settings"], "settings"), shape_from_json(found["shape"]))
+
+
+def pins_to_json(pins: Pins) -> Json:
+    """`{"version", "pins": {COMPONENT: PIN}}`."""
+    return {"version": VERSION, "pins": {component: pin_to_json(pin) for component, pin in pins.items()}}
+
+
+def pins_from_json(value: Any) -> dict[str, Pin]:
+    """The reverse of `pins_to_json`."""
+    found = document(value, "set of pins", "pins")
+    return {component: pin_from_json(pin) for component, pin in mapping(found["pins"], "pins").items()}
+
+
+# Releases
+
+
+def release_to_json(release: Release) -> Json:
+    """Every field by its name, but the version of the component is `label`: `version` is the one of this format."""
+    runtime, health = release.runtime, release.runtime.health
+    return {
+        "version": VERSION,
+        "digest": release.digest,
+        "component": release.component,
+        "kind": release.kind.value,
+        "team": release.team,
+        "label": release.version,
+        "commit": release.commit,
+        "dirty": release.dirty,
+        "by": release.by,
+        "at": release.at,
+        "runtime": {
+            "run": runtime.run,
+            "folder": runtime.folder,
+            "verify": runtime.verify,
+            "needs": list(runtime.needs),
+            "port": runtime.port,
+            "drain": runtime.drain,
+            "grace": runtime.grace,
+            "health": {
+                "kind": health.kind.value,
+                "check": health.check,
+                "interval": health.interval,
+                "timeout": health.timeout,
+                "start_timeout": health.start_timeout,
+                "failures": health.failures,
+            },
+        },
+    }
+
+
+def release_from_json(value: Any) -> Release:
+    """The reverse of `release_to_json`."""
+    found = document(value, "release", "digest component kind team label commit dirty by at runtime")
+    at = found["at"]
+    if type(at) is not float and type(at) is not int:
+        raise wrong("at", "a number", at)
+    return Release(
+        digest=text(found["digest"], "digest"),
+        component=text(found["component"], "component"),
+        kind=word(Kind, found["kind"], "kind"),
+        team=text(found["team"], "team"),
+        runtime=_runtime(found["runtime"]),
+        version=text(found["label"], "label"),
+        commit=text(found["commit"], "commit"),
+        dirty=truth(found["dirty"], "dirty"),
+        by=text(found["by"], "by"),
+        at=float(at),
+    )
+
+
+def _runtime(value: Any) -> Runtime:
+    found = fields(value, "runtime", "run folder verify needs port drain grace health")
+    health = fields(found["health"], "health", "kind check interval timeout start_timeout failures")
+    verify, port = found["verify"], found["port"]
+    return Runtime(
+        run=text(found["run"], "run"),
+        folder=text(found["folder"], "folder"),
+        verify=None if verify is None else text(verify, "verify"),
+        needs=texts(found["needs"], "needs"),
+        port=None if port is None else number(port, "port"),
+        drain=number(found["drain"], "drain"),
+        grace=number(found["grace"], "grace"),
+        health=Health(
+            kind=word(HealthKind, health["kind"], "kind"),
+            check=text(health["check"], "check"),
+            interval=number(health["interval"], "interval"),
+            timeout=number(health["timeout"], "timeout"),
+            start_timeout=number(health["start_timeout"], "start_timeout"),
+            failures=number(health["failures"], "failures"),
+        ),
+    )
+
+
+# Steps
+
+
+def step_to_json(step: Step) -> Json:
+    """`{"kind": "start", …}` with every field of the step by its name."""
+    match step:
+        case Prepare():
+            return {"kind": "prepare", "component": step.component, "release": step.release}
+        case Start():
+            edges = [{"need": need, "to": _group_or_none(group)} for need, group in step.edges]
+            return {"kind": "start", "group": _group(step.group), "pin": pin_to_json(step.pin), "edges": edges}
+        case Verify():
+            return {"kind": "verify", "group": _group(step.group), "release": step.release}
+        case Route():
+            return {
+                "kind": "route",
+                "entries": [{"component": move.component, "to": _group_or_none(move.to)} for move in step.entries],
+                "edges": [{"edge": _edge(move.edge), "to": _group_or_none(move.to)} for move in step.edges],
+            }
+        case Observe():
+            return {
+                "kind": "observe",
+                "groups": [_group(group) for group in step.groups],
+                "entries": list(step.entries),
+                "edges": [_edge(edge) for edge in step.edges],
+                "seconds": step.seconds,
+                "max_errors": step.max_errors,
+            }
+        case Scale():
+            return {"kind": "scale", "group": _group(step.group), "replicas": step.replicas}
+        case Retire():
+            return {"kind": "retire", "group": _group(step.group)}
+        case _:
+            assert_never(step)
+
+
+def step_from_json(value: Any) -> Step:
+    """The reverse of `step_to_json`."""
+    kind = value.get("kind") if type(value) is dict else None
+    if kind not in _STEPS:
+        raise StoreError(
+            "cannot read a step",
+            f"There is no kind of step {kind!r} here.",
+            hint="A newer Tidegate may have written it.",
+        )
+    keys, read = _STEPS[kind]
+    return read(fields(value, f"step {kind}", keys))
+
+
+def _start(found: Json) -> Start:
+    edges = [fields(edge, "edge from birth", "need to") for edge in items(found["edges"], "edges")]
+    return Start(
+        _to_group(found["group"]),
+        pin_from_json(found["pin"]),
+        tuple((text(edge["need"], "need"), _to_group_or_none(edge["to"])) for edge in edges),
+    )
+
+
+def _route(found: Json) -> Route:
+    entries = [fields(move, "move of an entry", "component to") for move in items(found["entries"], "entries")]
+    edges = [fields(move, "move of an edge", "edge to") for move in items(found["edges"], "edges")]
+    return Route(
+        tuple(EntryMove(text(move["component"], "component"), _to_group_or_none(move["to"])) for move in entries),
+        tuple(EdgeMove(_to_edge(move["edge"]), _to_group_or_none(move["to"])) for move in edges),
+    )
+
+
+def _observe(found: Json) -> Observe:
+    return Observe(
+        tuple(_to_group(group) for group in items(found["groups"], "groups")),
+        texts(found["entries"], "entries"),
+        tuple(_to_edge(edge) for edge in items(found["edges"], "edges")),
+        number(found["seconds"], "seconds"),
+        number(found["max_errors"], "max_errors"),
+    )
+
+
+_STEPS: Mapping[Any, tuple[str, Callable[[Json], Step]]] = {
+    "prepare": (
+        "kind component release",
+        lambda found: Prepare(text(found["component"], "component"), text(found["release"], "release")),
+    ),
+    "start": ("kind group pin edges", _start),
+    "verify": (
+        "kind group release",
+        lambda found: Verify(_to_group(found["group"]), text(found["release"], "release")),
+    ),
+    "route": ("kind entries edges", _route),
+    "observe": ("kind groups entries edges seconds max_errors", _observe),
+    "scale": (
+        "kind group replicas",
+        lambda found: Scale(_to_group(found["group"]), number(found["replicas"], "replicas")),
+    ),
+    "retire": ("kind group", lambda found: Retire(_to_group(found["group"]))),
+}
+
+
+# Plans
+
+
+def plan_to_json(plan: Plan) -> Json:
+    """All of the plan but its digest, which is computed from this: `digest("plan", plan_to_json(plan))`."""
+    return {
+        "version": VERSION,
+        "environment": plan.environment,
+        "parent": plan.parent,
+        "changes": [_change_to_json(change) for change in plan.changes],
+    }
+
+
+def plan_from_json(value: Any) -> Plan:
+    """The reverse of `plan_to_json`; the digest is computed, so a plan cannot claim to be another one."""
+    found = document(value, "plan", "environment parent changes")
+    return Plan(
+        environment=text(found["environment"], "environment"),
+        parent=number(found["parent"], "parent"),
+        changes=tuple(_change_from_json(change) for change in items(found["changes"], "changes")),
+        digest=digest("plan", value),
+    )
+
+
+def _change_to_json(change: Change) -> Json:
+    return {
+        "number": change.number,
+        "pins": [
+            {
+                "component": pin.component,
+                "old": None if pin.old is None else pin_to_json(pin.old),
+                "new": None if pin.new is None else pin_to_json(pin.new),
+                "why": list(pin.why),
+            }
+            for pin in change.pins
+        ],
+        "steps": [
+            {
+                "id": planned.id,
+                "phase": planned.phase.value,
+                "step": step_to_json(planned.step),
+                "after": list(planned.after),
+                "why": planned.why,
+            }
+            for planned in change.steps
+        ],
+        "intent": change.intent,
+        "peak_instances": change.peak_instances,
+        "peak_memory": change.peak_memory,
+        "unmeasured": change.unmeasured,
+        "irreversible": list(change.irreversible),
+    }
+
+
+def _change_from_json(value: Any) -> Change:
+    found = fields(value, "change", "number pins steps intent peak_instances peak_memory unmeasured irreversible")
+    return Change(
+        number=number(found["number"], "number"),
+        pins=tuple(_pin_change(pin) for pin in items(found["pins"], "pins")),
+        steps=tuple(_planned(step) for step in items(found["steps"], "steps")),
+        intent=text(found["intent"], "intent"),
+        peak_instances=number(found["peak_instances"], "peak_instances"),
+        peak_memory=number(found["peak_memory"], "peak_memory"),
+        unmeasured=number(found["unmeasured"], "unmeasured"),
+        irreversible=texts(found["irreversible"], "irreversible"),
+    )
+
+
+def _pin_change(value: Any) -> PinChange:
+    found = fields(value, "changed pin", "component old new why")
+    old, new = found["old"], found["new"]
+    return PinChange(
+        text(found["component"], "component"),
+        None if old is None else pin_from_json(old),
+        None if new is None else pin_from_json(new),
+        texts(found["why"], "why"),
+    )
+
+
+def _planned(value: Any) -> PlannedStep:
+    found = fields(value, "planned step", "id phase step after why")
+    return PlannedStep(
+        text(found["id"], "id"),
+        word(Phase, found["phase"], "phase"),
+        step_from_json(found["step"]),
+        texts(found["after"], "after"),
+        text(found["why"], "why"),
+    )
+
+
+# Addresses
+
+
+def _group(group: GroupAddress) -> Json:
+    return {"environment": group.environment, "component": group.component, "born": group.born}
+
+
+def _group_or_none(group: GroupAddress | None) -> Json | None:
+    return None if group is None else _group(group)
+
+
+def _edge(edge: EdgeAddress) -> Json:
+    return {"group": _group(edge.group), "need": edge.need}
+
+
+def _to_group(value: Any) -> GroupAddress:
+    found = fields(value, "group", "environment component born")
+    return GroupAddress(
+        text(found["environment"], "environment"), text(found["component"], "component"), number(found["born"], "born")
+    )
+
+
+def _to_group_or_none(value: Any) -> GroupAddress | None:
+    return None if value is None else _to_group(value)
+
+
+def _to_edge(value: Any) -> EdgeAddress:
+    found = fields(value, "edge", "group need")
+    return EdgeAddress(_to_group(found["group"]), text(found["need"], "need"))
+
+
+def _env_value(value: Any) -> Value:
+    if type(value) is dict:
+        return Secret(text(fields(value, "secret", "secret")["secret"], "secret"))
+    return text(value, "environment variable")
