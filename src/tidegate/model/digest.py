@@ -7,14 +7,15 @@ import json
 from typing import Any
 
 PREFIX = "sha256:"
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON: keys sorted, no white space, UTF-8. Floats are refused, since they print differently elsewhere.
+    """Canonical JSON: keys sorted, no white space, UTF-8. No floats: they print differently elsewhere.
 
-    Raises TypeError for anything that JSON does not know, and for floats.
+    Raises TypeError for anything that JSON does not know.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()
 
 
 def digest(kind: str, value: Any) -> str:

@@ -51,17 +51,11 @@ class Pin:
         An instance group is labelled with this. How many instances there are and who may look at them can
         change while the group lives, so replicas and exposure are not part of it.
         """
-        return digest(
-            "group",
-            {
-                "release": self.release,
-                "settings": self.settings,
-                "env": [
-                    [name, {"secret": value.reference} if isinstance(value, Secret) else value]
-                    for name, value in self.shape.env
-                ],
-            },
-        )
+        env = [
+            [name, {"secret": value.reference} if isinstance(value, Secret) else value]
+            for name, value in self.shape.env
+        ]
+        return digest("group", [self.release, self.settings, env])
 
 
 Pins = Mapping[str, Pin]  # component -> pin

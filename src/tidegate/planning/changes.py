@@ -34,14 +34,18 @@ class Scene:
 def look(current: Pins, wanted: Pins, observed: Observed, releases: Mapping[str, Release]) -> Scene:
     """Index what was observed and choose the groups that are used again."""
     groups: dict[str, list[ObservedGroup]] = {}
-    for address in sorted(observed.groups):
-        groups.setdefault(address.component, []).append(observed.groups[address])
+    for group in observed.groups.values():
+        groups.setdefault(group.address.component, []).append(group)
+    for several in groups.values():
+        several.sort(key=lambda group: group.address.born)
     chosen: dict[str, ObservedGroup] = {}
     for component, pin in wanted.items():
         fitting = [group for group in groups.get(component, ()) if group.identity == pin.identity]
-        if fitting:
+        if len(fitting) > 1:
             entry = observed.entries.get(component)
-            chosen[component] = max(fitting, key=lambda g: (g.address == entry, g.healthy, g.address.born))
+            fitting.sort(key=lambda group: (group.address == entry, group.healthy, group.address.born))
+        if fitting:
+            chosen[component] = fitting[-1]
     dependents: dict[str, list[ObservedGroup]] = {}
     for group in chosen.values():
         for need in group.edges:
