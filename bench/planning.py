@@ -20,7 +20,7 @@ SIZES = (100, 300, 1000)
 
 def fleet(size: int) -> tuple[dict[str, Release], Pins, Pins]:
     """Releases, current and wanted pins of `size` components with up to three needs each; every tenth changes."""
-    chance = random.Random(7)  # noqa: S311 - the same graph every time
+    chance = random.Random(7)  # the same graph every time
     releases: dict[str, Release] = {}
     current: dict[str, Pin] = {}
     wanted: dict[str, Pin] = {}

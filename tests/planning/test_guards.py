@@ -8,7 +8,8 @@ from tests.planning.worlds import World, carry_out, release
 from tidegate.errors import UnsafePlan
 from tidegate.model.component import Kind, Release, Runtime
 from tidegate.model.observed import Observed
-from tidegate.model.pins import Pin, Shape
+from tidegate.model.pins import Pin, Pins, Shape
+from tidegate.model.plan import Plan
 from tidegate.planning import Policy, make_plan, wanted_by_up
 from tidegate.testing.simulated import SimulatedTarget
 
@@ -41,7 +42,7 @@ def test_a_release_of_uncommitted_sources_never_leaves_the_first_environment() -
     """What already runs is not touched by that rule."""
     dirty = Release("sha256:d", "backend", Kind.SERVICE, "shop", Runtime(run="x"), dirty=True)
 
-    def plan(**more):
+    def plan(current: Pins) -> Plan:
         return make_plan(
             environment="stage",
             parent=0,
@@ -50,7 +51,7 @@ def test_a_release_of_uncommitted_sources_never_leaves_the_first_environment() -
             observed=Observed("stage"),
             releases={dirty.digest: dirty},
             policy=Policy(allow_dirty=False),
-            **more,
+            current=current,
         )
 
     with pytest.raises(UnsafePlan, match="not committed"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
 
+from tidegate.model.address import GroupAddress
 from tidegate.model.component import Kind, Release, Runtime
 from tidegate.model.digest import digest
 from tidegate.model.pins import Pin, Pins, Shape
@@ -14,6 +16,7 @@ from tidegate.planning import Policy, make_plan
 from tidegate.testing.simulated import SimulatedTarget
 
 ENVIRONMENT = "dev"
+Draw = Callable[[st.SearchStrategy[PlannedStep]], PlannedStep]
 
 
 def release(component: str, version: int, needs: tuple[str, ...] = ()) -> Release:
@@ -31,7 +34,14 @@ class World:
     releases: dict[str, Release]
 
     def plan(
-        self, target: SimulatedTarget, *, current: Pins, wanted: Pins, number: int = 1, scope=None, observe=0
+        self,
+        target: SimulatedTarget,
+        *,
+        current: Pins,
+        wanted: Pins,
+        number: int = 1,
+        scope: frozenset[str] | None = None,
+        observe: int = 0,
     ) -> Plan:
         """What has to be done on a target."""
         return make_plan(
@@ -64,9 +74,9 @@ def take(target: SimulatedTarget, planned: PlannedStep) -> None:
     target.take(planned.step, ENVIRONMENT)
 
 
-def linear(plan: Plan, draw=None) -> list[PlannedStep]:
+def linear(plan: Plan, draw: Draw | None = None) -> list[PlannedStep]:
     """All steps in an order that the plan allows; with `draw`, a random one."""
-    ordered = []
+    ordered: list[PlannedStep] = []
     for phase in Phase:
         waiting = [planned for change in plan.changes for planned in change.steps if planned.phase is phase]
         done: set[str] = {p.id for p in ordered}
@@ -81,7 +91,7 @@ def linear(plan: Plan, draw=None) -> list[PlannedStep]:
 
 
 @st.composite
-def worlds(draw, most: int = 6) -> World:
+def worlds(draw: st.DrawFn, most: int = 6) -> World:
     """Any graph of needs, any two sets of pins in which every need is met."""
     names = [f"c{place}" for place in range(draw(st.integers(1, most)))]
     known: dict[tuple[str, int], Release] = {}
@@ -104,10 +114,19 @@ def worlds(draw, most: int = 6) -> World:
     return World(pins(), pins(), {each.digest: each for each in known.values()})
 
 
-def state(target: SimulatedTarget) -> tuple[object, object]:
+@dataclass(frozen=True)
+class Seen:
     """All that users and callers can tell apart."""
-    groups = {
-        address: (group.identity, group.replicas, group.healthy, dict(group.edges))
-        for address, group in target.groups.items()
-    }
-    return groups, dict(target.entries)
+
+    identities: dict[GroupAddress, str]
+    edges: dict[GroupAddress, dict[str, GroupAddress | None]]
+    entries: dict[tuple[str, str], GroupAddress]
+
+
+def state(target: SimulatedTarget) -> Seen:
+    """What users and callers see of a target now."""
+    return Seen(
+        {address: group.identity for address, group in target.groups.items()},
+        {address: dict(group.edges) for address, group in target.groups.items()},
+        dict(target.entries),
+    )

@@ -114,19 +114,19 @@ class Executor:
         self, runner: Runner, change: Change, claim: Claim, releases: Mapping[str, Release], failure: TidegateError
     ) -> ChangeResult:
         """Undo: plan again with wanted = the parent and observed = now, and apply that."""
-        with anyio.CancelScope(shield=True):
-            runner.stage(Stage.UNDOING)
-            try:
+        runner.stage(Stage.UNDOING)
+        try:
+            with anyio.CancelScope(shield=True):
                 await runner.journal("undoing", body={"because": str(failure)})
                 put_back = await settle(self._store, self._target, claim, releases, runner)
                 await runner.journal("undone", body={"because": str(failure)})
                 await self._store.release_claim(claim)
-            except TidegateError as error:
-                with suppress(StoreError):
-                    await runner.journal("unsettled", body={"because": str(failure), "undo": str(error)})
-                return ChangeResult(change, Fate.UNSETTLED, failure=failure, unfinished=error)
-            runner.stage(Stage.DONE)
-            return ChangeResult(change, Fate.UNDONE, failure=failure, put_back=tuple(put_back))
+        except TidegateError as error:
+            with suppress(StoreError):
+                await runner.journal("unsettled", body={"because": str(failure), "undo": str(error)})
+            return ChangeResult(change, Fate.UNSETTLED, failure=failure, unfinished=error)
+        runner.stage(Stage.DONE)
+        return ChangeResult(change, Fate.UNDONE, failure=failure, put_back=tuple(put_back))
 
     async def _finish(self, runner: Runner, change: Change) -> TidegateError | None:
         """Remove what nothing pins. A failure here is reported, not undone: the claim stays for the next command."""

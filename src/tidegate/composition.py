@@ -1,0 +1,96 @@
+"""Puts a workspace together: the only importer of drivers, stores and builds."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import psutil
+
+from tidegate.app.workspace import Workspace
+from tidegate.builds.checkout import CheckoutBuilder
+from tidegate.builds.tree import TreeArtifacts
+from tidegate.drivers.local.target import LocalTarget
+from tidegate.drivers.secrets import EnvironmentAndFileSecrets
+from tidegate.errors import TidegateError
+from tidegate.manifest import Project, find_root, load
+from tidegate.stores.sql import SqlStore
+
+STATE = ".tidegate"
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """As `Clock.now`."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """As `Clock.sleep`."""
+        await anyio.sleep(seconds)
+
+
+@asynccontextmanager
+async def open_workspace(start: Path) -> AsyncIterator[Workspace]:
+    """The workspace of the project that `start` lies in.
+
+    Raises `ProjectNotFound`, `ManifestError`, `StoreError`.
+    """
+    root = find_root(start)
+    async with workspace_of(load(root)) as workspace:
+        yield workspace
+
+
+@asynccontextmanager
+async def workspace_of(project: Project) -> AsyncIterator[Workspace]:
+    """The workspace of a project whose manifests are read already."""
+    state = state_folder(project.root)
+    clock = SystemClock()
+    store = await SqlStore.open(state / "store.db", clock=clock)
+    try:
+        artifacts = TreeArtifacts(state / "artifacts")
+        target = LocalTarget(project.root, state, store, artifacts, EnvironmentAndFileSecrets(project.root))
+        try:
+            passed = {name: os.environ[name] for name in project.build_pass if name in os.environ}
+            yield Workspace(
+                project=project,
+                store=store,
+                target=target,
+                artifacts=artifacts,
+                builder=CheckoutBuilder(project.root, artifacts, passed, logs=state / "logs" / "builds"),
+                clock=clock,
+                holder=_holder(),
+                actor=f"{getpass.getuser()}@{socket.gethostname()}",
+            )
+        finally:
+            await target.close()
+    finally:
+        await store.close()
+
+
+def state_folder(root: Path) -> Path:
+    """`.tidegate` of a project, made on demand; version control ignores it by itself."""
+    state = root / STATE
+    try:
+        state.mkdir(mode=0o700, exist_ok=True)
+        ignore = state / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        raise TidegateError(
+            f"cannot write to {root}", f"{STATE} keeps releases, logs and the store: {error.strerror}."
+        ) from error
+    return state
+
+
+def _holder() -> str:
+    """`host:pid:start time`: tells on the same machine whether this process still lives."""
+    process = psutil.Process()
+    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
