@@ -116,7 +116,7 @@ def _virtual_host(listener: Listener, upstream: Upstream | None) -> Resource:
 # one may have it. Everything else could be done twice and is the client's to repeat.
 _RETRY_WHAT_WAS_NEVER_SENT: Resource = {
     "retry_on": "connect-failure,refused-stream,reset-before-request",
-    "num_retries": 3,
+    "num_retries": 5,
     "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.100s"},
     "retry_host_predicate": [
         {
@@ -124,7 +124,8 @@ _RETRY_WHAT_WAS_NEVER_SENT: Resource = {
             "typed_config": {"@type": type_url("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")},
         }
     ],
-    "host_selection_retry_max_attempts": 5,
+    # How often to draw again when the one drawn was tried before; with half of the group gone one in 10⁹ fails.
+    "host_selection_retry_max_attempts": 30,
 }
 
 
