@@ -68,6 +68,7 @@ async def workspace_of(project: Project) -> AsyncIterator[Workspace]:
                 clock=clock,
                 holder=_holder(),
                 actor=f"{getpass.getuser()}@{socket.gethostname()}",
+                vanished=_vanished,
             )
         finally:
             await target.close()
@@ -94,3 +95,15 @@ def _holder() -> str:
     """`host:pid:start time`: tells on the same machine whether this process still lives."""
     process = psutil.Process()
     return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
+
+
+def _vanished(holder: str) -> bool:
+    """Whether the process that `_holder` named is known to be gone: it ran on this machine and does no longer."""
+    host, pid, started = (holder.rsplit(":", 2) + ["", ""])[:3]
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    try:
+        process = psutil.Process(int(pid))
+        return process.status() == psutil.STATUS_ZOMBIE or f"{process.create_time():.2f}" != started
+    except psutil.NoSuchProcess:
+        return True

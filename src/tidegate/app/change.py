@@ -165,6 +165,7 @@ async def recover_environment(workspace: Workspace, environment: str, report: Re
         lease=LEASE,
         actor=workspace.actor,
         report=report,
+        vanished=workspace.vanished,
     )
     return tuple(sorted(name for claim in claims for name in claim.components))
 

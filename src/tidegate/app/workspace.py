@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tidegate.errors import UsageError
@@ -16,7 +17,10 @@ from tidegate.ports.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """A project with its store and target. `holder` names this process in claims, `actor` the person."""
+    """A project with its store and target. `holder` names this process in claims, `actor` the person.
+
+    `vanished` tells of the holder of a claim whether it is known to be gone.
+    """
 
     project: Project
     store: Store
@@ -26,6 +30,7 @@ class Workspace:
     clock: Clock
     holder: str
     actor: str
+    vanished: Callable[[str], bool]
 
     def environment(self, name: str) -> EnvironmentSpec:
         """The environment of this name. Raises `UsageError`, with what was probably meant."""

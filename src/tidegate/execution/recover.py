@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tidegate.execution.progress import Reporter
 from tidegate.execution.run import Runner
@@ -56,17 +56,26 @@ def _is_born(step: Step, number: int) -> bool:
 
 
 async def recover(
-    store: Store, target: Target, environment: str, *, holder: str, lease: float, actor: str, report: Reporter
+    store: Store,
+    target: Target,
+    environment: str,
+    *,
+    holder: str,
+    lease: float,
+    actor: str,
+    report: Reporter,
+    vanished: Callable[[str], bool] = lambda _: False,
 ) -> list[Claim]:
     """Take over every claim of an environment whose executor vanished, and settle its components.
 
     Before the commit that means back to the parent, after it, on to the end. Returns the claims that were
-    settled. Raises `ClaimRefused` for a claim whose lease has not run out.
+    settled. `vanished` tells of a holder whether it is known to be gone; others keep their claim until the lease
+    runs out. Raises `ClaimRefused` for such a claim.
     """
     record = await store.environment(environment)
     settled = []
     for stale in record.claims:
-        claim = await store.take_over(stale, holder=holder, lease=lease)
+        claim = await store.take_over(stale, holder=holder, lease=lease, vanished=vanished(stale.holder))
         plan = await store.plan(claim.plan)
         change = next(change for change in plan.changes if change.number == claim.number)
         runner = Runner(store, target, plan=plan, change=change, claim=claim, actor=actor, report=report)

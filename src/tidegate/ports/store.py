@@ -129,8 +129,12 @@ class Store(Protocol):
         """
         ...
 
-    async def take_over(self, claim: Claim, *, holder: str, lease: float) -> Claim:
-        """Replace an expired claim by one with a younger epoch. Raises `ClaimRefused` while its lease lasts."""
+    async def take_over(self, claim: Claim, *, holder: str, lease: float, vanished: bool = False) -> Claim:
+        """Replace an expired claim by one with a younger epoch, the same number and plan.
+
+        Raises `ClaimRefused` while its lease lasts, unless the caller knows that its holder has `vanished`; also
+        if somebody else took it over in the meantime.
+        """
         ...
 
     async def renew(self, claim: Claim, *, lease: float) -> Claim:

@@ -1,0 +1,271 @@
+"""Apply, undo and recovery over the simulated target and a real store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+
+import anyio
+import pytest
+from tidegate.stores.sql import SqlStore
+
+from tests.planning.worlds import release
+from tidegate.errors import ClaimRefused, StalePlan, StepFailed
+from tidegate.execution import Applied, Executor, Fate, Moment, Progress, Stage
+from tidegate.execution.recover import head_pins, recover
+from tidegate.model.component import Release
+from tidegate.model.pins import Pin, Pins, Shape
+from tidegate.model.plan import Plan
+from tidegate.model.step import Observe, Retire, Start, Step
+from tidegate.planning import Policy, make_plan
+from tidegate.testing.simulated import SimulatedTarget
+from tidegate.testing.time import VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+CHAIN = ("a", "b", "c", "d")  # a is needed by b, b by c, c by d
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """The product runs on asyncio."""
+    return "asyncio"
+
+
+class Place:
+    """One environment with a store, a target and an executor."""
+
+    def __init__(self, store: SqlStore) -> None:
+        self.store = store
+        self.releases: dict[str, Release] = {}
+        self.target = SimulatedTarget(self.releases, clock=VirtualClock())
+        self.progress: list[Progress] = []
+        self.executor = Executor(store, self.target, holder="here:1:1", by="tests", reporter=self.progress.append)
+
+    def chain(self, version: int, components: tuple[str, ...] = CHAIN, *, apart: bool = False) -> Pins:
+        """Pins of one version; each component needs the one before, unless `apart`."""
+        pins = {}
+        for place, name in enumerate(components):
+            made = release(name, version, () if apart or not place else (components[place - 1],))
+            self.releases[made.digest] = made
+            pins[name] = Pin(made.digest, "", Shape(replicas=2))
+        return pins
+
+    async def plan(self, wanted: Pins, *, observe: int = 5) -> Plan:
+        record = await self.store.environment("dev")
+        return make_plan(
+            environment="dev",
+            parent=record.head,
+            number=record.next_number,
+            current=await head_pins(self.store, record),
+            wanted=wanted,
+            observed=await self.target.observe("dev"),
+            releases=self.releases,
+            policy=Policy(observe=observe),
+        )
+
+    async def apply(self, wanted: Pins) -> Applied:
+        for each in self.releases.values():
+            await self.store.put_release(each)
+        return await self.executor.apply(await self.plan(wanted), self.releases)
+
+    async def pins(self) -> Pins:
+        return await head_pins(self.store, await self.store.environment("dev"))
+
+    def answers(self, component: str) -> Mapping[str, str]:
+        return self.target.answers("dev", component)
+
+    def fail(self, kind: type[Step], component: str) -> None:  # type: ignore[valid-type]
+        """Let every step of this kind about the new groups of a component fail."""
+
+        def fault(step: Step) -> StepFailed | None:
+            groups = (
+                step.groups if isinstance(step, Observe) else (step.group,) if isinstance(step, Start | Retire) else ()
+            )
+            young = [group for group in groups if group.component == component and group.born > 1]
+            if isinstance(step, kind) and young:
+                return StepFailed(f"cannot do {component}", "As scripted.", component=component)
+            return None
+
+        self.target.fault = fault
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """An empty environment."""
+    store = await SqlStore.open(tmp_path / "store.db")
+    yield Place(store)
+    await store.close()
+
+
+async def test_a_first_up_commits_the_first_revision(place: Place) -> None:
+    """Everything runs, the pins are in the store, and the claim is given back."""
+    applied = await place.apply(place.chain(1))
+    assert applied.succeeded
+    assert await place.pins() == place.chain(1)
+    assert place.answers("d").keys() == set(CHAIN)
+    assert (await place.store.environment("dev")).claims == ()
+    assert (await place.plan(place.chain(1))).empty
+
+
+@pytest.mark.parametrize("kind", [Start, Observe])
+@pytest.mark.parametrize("component", CHAIN)
+async def test_a_change_that_fails_is_put_back_as_a_whole(place: Place, kind: type[Step], component: str) -> None:  # type: ignore[valid-type]
+    """Whichever of four connected components fails, before or after the switch: all four are the old ones again."""
+    await place.apply(place.chain(1))
+    before = (dict(place.target.groups), dict(place.target.entries))
+    place.fail(kind, component)
+    applied = await place.apply(place.chain(2))
+    (result,) = applied.changes
+    assert result.fate is Fate.UNDONE
+    assert isinstance(result.failure, StepFailed)
+    assert result.failure.component == component
+    assert (dict(place.target.groups), dict(place.target.entries)) == before
+    assert await place.pins() == place.chain(1)
+    assert (await place.store.environment("dev")).claims == ()
+
+
+async def test_unconnected_changes_fail_alone(place: Place) -> None:
+    """Four products in one push, one of them broken, and three are out."""
+    await place.apply(place.chain(1, apart=True))
+    place.fail(Start, "b")
+    applied = await place.apply(place.chain(2, apart=True))
+    assert {r.change.components: r.fate for r in applied.changes} == {
+        ("a",): Fate.COMMITTED,
+        ("b",): Fate.UNDONE,
+        ("c",): Fate.COMMITTED,
+        ("d",): Fate.COMMITTED,
+    }
+    old, new = place.chain(1, apart=True), place.chain(2, apart=True)
+    assert await place.pins() == {**new, "b": old["b"]}
+    history = await place.store.history("dev")
+    assert [older.number for older in history[1:]] == [newer.parent for newer in history[:-1]]
+
+
+async def test_stopping_puts_back_whatever_is_not_committed(place: Place) -> None:
+    """Ctrl-C in the middle of prepare: the parent is what runs, nothing is left over."""
+    await place.apply(place.chain(1))
+    before = dict(place.target.groups)
+    results: list[Applied] = []
+
+    async def work() -> None:
+        results.append(await place.apply(place.chain(2)))
+
+    begun = anyio.Event()
+
+    def duration(step: Step) -> float:
+        if isinstance(step, Start):
+            begun.set()
+            return 3600.0
+        return 0.0
+
+    place.target.duration = duration
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await begun.wait()
+        place.executor.stop()
+    assert results[0].changes[0].fate is Fate.UNDONE
+    assert place.target.groups == before
+
+
+async def test_a_failing_finish_is_reported_and_the_next_recovery_completes_it(place: Place) -> None:
+    """The change is committed; what is left to remove is removed later."""
+    await place.apply(place.chain(1))
+
+    def fault(step: Step) -> StepFailed | None:
+        return StepFailed("cannot stop", component="a") if isinstance(step, Retire) else None
+
+    place.target.fault = fault
+    applied = await place.apply(place.chain(2))
+    assert applied.changes[0].fate is Fate.COMMITTED
+    assert applied.changes[0].unfinished is not None
+    assert await place.pins() == place.chain(2)
+    place.target.fault = lambda _: None
+    await recovered(place)
+    assert {group.born for group in place.target.groups} == {applied.changes[0].change.number}
+
+
+async def recovered(place: Place, *, lease: float = 15.0) -> None:
+    """Let the claims of the former executor run out, then recover."""
+    now: Callable[[], float] = place.store.clock.now
+    place.store.clock = Later(now() + 3600)
+    await recover(
+        place.store, place.target, "dev", holder="here:2:2", lease=lease, actor="tests", report=place.progress.append
+    )
+    assert (await place.store.environment("dev")).claims == ()
+
+
+class Vanishes:
+    """A reporter that ends its executor after some steps have begun."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def __call__(self, progress: Progress) -> None:
+        self.left -= progress.moment is Moment.BEGUN
+        if self.left < 0 or progress.stage is Stage.DONE:
+            raise KeyboardInterrupt
+
+
+class Later:
+    """A clock that stands at some moment."""
+
+    def __init__(self, moment: float) -> None:
+        self.moment = moment
+
+    def now(self) -> float:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        self.moment += seconds
+
+
+async def test_recovery_of_a_vanished_executor_goes_back_before_the_commit_and_on_after_it(place: Place) -> None:
+    """At whatever step it vanished: every component is at the parent or at the new revision, all of them alike."""
+    await place.apply(place.chain(1))
+    steps = len((await place.plan(place.chain(2))).changes[0].steps)
+    for vanish in range(steps + 1):
+        wanted = place.chain(2 + vanish)
+        for each in place.releases.values():
+            await place.store.put_release(each)
+        dying = Executor(place.store, place.target, holder="here:3:3", by="tests", reporter=Vanishes(vanish))
+        with pytest.raises(BaseException):  # noqa: B017, PT011 - it dies in the middle, as it may
+            await dying.apply(await place.plan(wanted), place.releases)
+        place.store.clock = Later(place.store.clock.now() + 3600)
+        await recovered(place)
+        pins = await place.pins()
+        assert place.answers("d") == {name: pin.release for name, pin in pins.items()}
+        assert len({group.born for group in place.target.groups}) == 1
+        assert (await place.plan(pins)).empty
+
+
+async def test_a_plan_is_refused_when_the_environment_moved_on(place: Place) -> None:
+    """Nothing is changed."""
+    await place.apply(place.chain(1))
+    stale = await place.plan(place.chain(2))
+    await place.apply(place.chain(3))
+    seen = len(place.target.seen)
+    with pytest.raises(StalePlan):
+        await place.executor.apply(stale, place.releases)
+    assert len(place.target.seen) == seen
+
+
+async def test_two_executors_cannot_change_one_component_at_once(place: Place) -> None:
+    """The second is told who holds it."""
+    await place.apply(place.chain(1))
+    plan = await place.plan(place.chain(2))
+    await place.store.put_plan(plan)
+    await place.store.claim(plan, holder="elsewhere:9:9", lease=60)
+    with pytest.raises(ClaimRefused, match="cannot") as refusal:
+        await place.executor.apply(await place.plan(place.chain(3)), place.releases)
+    assert "elsewhere" in str(refusal.value)
+
+
+async def test_every_step_is_journalled_before_and_after(place: Place) -> None:
+    """One journal tells the story in order."""
+    applied = await place.apply(place.chain(1))
+    events = await place.store.events(environment="dev", plan=applied.plan.digest)
+    for planned in applied.plan.changes[0].steps:
+        kinds = [event.kind for event in events if event.step == planned.id]
+        assert kinds == ["step-begun", "step-done"], planned.id
+    assert [event.kind for event in events if not event.step][-1] == "finished"
