@@ -46,7 +46,7 @@ def test_the_order_of_a_table_has_no_meaning() -> None:
 
 def test_only_requests_that_were_never_sent_are_retried() -> None:
     """No condition that could make the gateway send a request twice."""
-    (host, _) = routes(_table(to_old=True))["tidegate"]["virtual_hosts"]
+    (host, *_) = routes(_table(to_old=True))["tidegate"]["virtual_hosts"]
     conditions = host["routes"][0]["route"]["retry_policy"]["retry_on"].split(",")
     assert set(conditions) == {"connect-failure", "refused-stream", "reset-before-request"}
 

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import re
+import shutil
 import socket
 from typing import Any
 
@@ -301,3 +302,30 @@ async def test_access_logs_can_be_rotated(gateway: Gateway, place: Place) -> Non
         (line,) = await _log(place, 1)
     assert line["path"] == "/second"
     assert "/first" in rotated.read_text()
+
+
+async def test_an_environment_that_comes_back_is_logged_again(gateway: Gateway, place: Place) -> None:
+    """Also when its folder was deleted meanwhile."""
+    port = free_port()
+    table = Table((), (entry("a", port, None),))
+    async with _client() as client:
+        for path in ("/first", "/second"):
+            await gateway.apply(table)
+            await client.get(f"http://127.0.0.1:{port}{path}")
+            assert (await _log(place, 1))[-1]["path"] == path
+            await gateway.apply(Table())
+            shutil.rmtree(place.access_log("dev").parent)
+
+
+async def test_old_clients_are_served(gateway: Gateway) -> None:
+    """HTTP/1.0 without a Host header, as some load generators and health checks speak it."""
+    async with instance("here") as one:
+        group, port = upstream("a", 1, one.port), free_port()
+        await gateway.apply(Table((group,), (entry("a", port, group),)))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
+    assert answer.endswith(b"here")

@@ -104,10 +104,16 @@ class Gateway:
                 raise _not_running()
             if self._settled and table == self._table:
                 return
+            # Envoy keeps a log open for ever; one that was deleted with its environment has to be opened anew.
+            # Asked now, because the check creates the files it finds missing.
+            logs = {self._access_logs(listener.environment) for listener in table.listeners}
+            lost = not all(log.exists() for log in logs)
             await self._validate(table)
             # A caller who gives up in the middle must not leave half a table; this is a matter of milliseconds.
             with anyio.CancelScope(shield=True):
                 await self._replace(table)
+                if lost:
+                    await self._admin.reopen_logs()
 
     async def traffic(self, listeners: Iterable[str]) -> Mapping[str, Traffic]:
         """What went through these listeners since Envoy started; zeros for one it does not have.

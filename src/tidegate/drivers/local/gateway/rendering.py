@@ -84,7 +84,7 @@ def routes(table: Table) -> dict[str, Resource]:
             "name": ROUTE_TABLE,
             "vhost_header": LISTENER_HEADER,
             "request_headers_to_remove": [LISTENER_HEADER, "x-envoy-internal"],
-            "virtual_hosts": hosts,
+            "virtual_hosts": [*hosts, _NO_SUCH_ADDRESS],
             # Here and not in the listeners: one script state for all, instead of one (180 kB) for each.
             "typed_per_filter_config": {
                 _TRACE_FILTER: {
@@ -94,6 +94,19 @@ def routes(table: Table) -> dict[str, Resource]:
             },
         }
     }
+
+
+# For what still comes on the connections of a listener that was removed, and never a 404 that a caller believes.
+_NO_SUCH_ADDRESS: Resource = {
+    "name": "tidegate.none",
+    "domains": ["*"],
+    "routes": [
+        {
+            "match": {"prefix": "/"},
+            "direct_response": {"status": 503, "body": {"inline_string": "this address was removed\n"}},
+        }
+    ],
+}
 
 
 def _virtual_host(listener: Listener, upstream: Upstream | None) -> Resource:
