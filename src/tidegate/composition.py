@@ -99,7 +99,7 @@ def _holder() -> str:
 
 def _vanished(holder: str) -> bool:
     """Whether the process that `_holder` named is known to be gone: it ran on this machine and does no longer."""
-    host, pid, started = (holder.rsplit(":", 2) + ["", ""])[:3]
+    host, pid, started = [*holder.rsplit(":", 2), "", ""][:3]
     if host != socket.gethostname() or not pid.isdigit():
         return False
     try:
