@@ -122,7 +122,18 @@ async def test_a_port_can_pass_from_one_address_to_another(gateway: Gateway) -> 
     for component in ("a", "b", "a"):
         await gateway.apply(Table((), (entry(component, port, None),)))
         assert f"dev/entry/{component} leads nowhere" in (await _get(port)).text
-        await gateway.apply(Table())
+    await gateway.apply(Table())
+    await gateway.apply(Table((), (entry("c", port, None),)))
+    assert "dev/entry/c leads nowhere" in (await _get(port)).text
+
+
+async def test_two_addresses_can_swap_their_ports(gateway: Gateway) -> None:
+    """In one table, like any other change."""
+    ports = [free_port(), free_port()]
+    for first, second in (ports, ports[::-1], ports):
+        await gateway.apply(Table((), (entry("a", first, None), entry("b", second, None))))
+        assert "dev/entry/a leads nowhere" in (await _get(first)).text
+        assert "dev/entry/b leads nowhere" in (await _get(second)).text
 
 
 async def test_a_gateway_outlives_its_agent_and_is_adopted(gateway: Gateway, place: Place) -> None:

@@ -329,3 +329,31 @@ async def test_old_clients_are_served(gateway: Gateway) -> None:
         await writer.wait_closed()
     assert answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
     assert answer.endswith(b"here")
+
+
+async def test_a_request_in_flight_outlives_its_address(gateway: Gateway) -> None:
+    """It is answered after the address was removed; new ones find nobody."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Request) -> tuple[int, bytes]:
+        arrived.set()
+        await release.wait()
+        return 200, b"done"
+
+    async with instance(slow) as one, _client() as client:
+        group, port = upstream("a", 1, one.port), free_port()
+        await gateway.apply(Table((group,), (entry("a", port, group),)))
+        flying = asyncio.create_task(client.get(f"http://127.0.0.1:{port}/"))
+        await arrived.wait()
+        await gateway.apply(Table())
+
+        async def refused() -> bool:
+            async with _client() as stranger:
+                with contextlib.suppress(httpx.ConnectError):
+                    await stranger.get(f"http://127.0.0.1:{port}/")
+                    return False
+                return True
+
+        await eventually(refused, "the address is closed")
+        release.set()
+        assert (await flying).text == "done"

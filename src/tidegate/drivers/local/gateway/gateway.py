@@ -245,7 +245,10 @@ class Gateway:
         former_clusters = self._discovery.current(Kind.CLUSTERS)
         former_listeners = self._discovery.current(Kind.LISTENERS)
         await self._change(Kind.CLUSTERS, former_clusters | clusters)
-        await self._change(Kind.LISTENERS, former_listeners | listeners)
+        stay = _without_lost_ports(former_listeners, listeners)
+        if stay != former_listeners:
+            await self._change(Kind.LISTENERS, stay)
+        await self._change(Kind.LISTENERS, stay | listeners)
         await self._discovery.publish(Kind.ROUTES, rendering.routes(table))
         await self._change(Kind.LISTENERS, listeners)
         await self._change(Kind.CLUSTERS, clusters)
@@ -268,3 +271,13 @@ class Gateway:
 
 def _not_running() -> TargetUnreachable:
     return TargetUnreachable("cannot change the gateway", "it does not run", hint="start it again")
+
+
+def _without_lost_ports(
+    former: Mapping[str, rendering.Resource], wanted: Mapping[str, rendering.Resource]
+) -> dict[str, rendering.Resource]:
+    """The former listeners but those whose port goes to another one: Envoy has to let go of it first."""
+    owners = {rendering.port_of(listener): name for name, listener in wanted.items()}
+    return {
+        name: listener for name, listener in former.items() if owners.get(rendering.port_of(listener), name) == name
+    }

@@ -30,11 +30,11 @@ class EnvoyProcess:
     started: float
 
     def alive(self) -> bool:
-        """Whether exactly this process still runs; a zombie does not."""
+        """Whether exactly this process still runs; a zombie does not, once its last thread let go of its ports."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < _START_TOLERANCE
-            zombie = process.status() == psutil.STATUS_ZOMBIE
+            zombie = process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
         except psutil.NoSuchProcess:
             return False
         if same and zombie:

@@ -181,6 +181,11 @@ def _listener(listener: Listener, source: Resource, access_log: Path) -> Resourc
     }
 
 
+def port_of(listener: Resource) -> int:
+    """The port of a rendered listener."""
+    return int(listener["address"]["socket_address"]["port_value"])
+
+
 def filter_chain(connection_manager: Resource) -> Resource:
     """HTTP with traces and routing; `connection_manager` says the rest."""
     return {
