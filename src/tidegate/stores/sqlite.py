@@ -1,0 +1,128 @@
+"""SQLite: how a store file is opened, locked and recognised. The rest of the package knows SQL only."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from tidegate.errors import StoreError
+from tidegate.stores.tables import VERSION, metadata
+
+BUSY = 10.0  # seconds to wait for another process that writes
+WRITES = "tidegate_writes"  # execution option: this transaction takes the write lock when it begins
+
+
+def open_sqlite(path: Path) -> Engine:
+    """An engine over the file, which is created (readable by its owner only) if there is none.
+
+    Transactions with the execution option `WRITES` are exclusive among writers. Raises `StoreError`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise StoreError(
+            "cannot open the store",
+            f"{path}: {error.strerror}",
+            hint="Check that you may write there.",
+            address=str(path),
+        ) from error
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"check_same_thread": False, "timeout": BUSY},
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+    )
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    try:
+        _create(engine, path)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise StoreError(
+            "cannot open the store",
+            f"{path}: {getattr(error, 'orig', None) or error}",
+            hint="If this is no store of Tidegate, name another file.",
+            address=str(path),
+        ) from error
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _set_up(connection: Any, _record: object) -> None:
+    """Write-ahead log, so that readers never wait. NORMAL does not wait for the disk at each commit: a program that
+    dies loses nothing; power that fails may take the last commits, and with them the processes they spoke of."""
+    connection.isolation_level = None  # transactions begin where `_begin` says
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    """Take the write lock first: a transaction that reads, thinks and writes must not find at the end that another
+    one was quicker."""
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _create(engine: Engine, path: Path) -> None:
+    _use_write_ahead_log(engine)
+    with engine.connect() as connection:
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    if version == 0:
+        with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if version == 0:  # still: another process may have been quicker
+                if inspect(connection).get_table_names():
+                    raise StoreError(
+                        "cannot open the store",
+                        f"{path} is a database of something else.",
+                        hint="Name another file.",
+                        address=str(path),
+                    )
+                metadata.create_all(connection, checkfirst=False)
+                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
+                return
+    if version != VERSION:
+        raise StoreError(
+            "cannot open the store",
+            f"{path} has tables of version {version}; this Tidegate knows version {VERSION}.",
+            hint="Use the version of Tidegate that made it" + (", or a newer one." if version > VERSION else "."),
+            address=str(path),
+        )
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    """The switch needs the file for itself and does not wait for it; processes that open a new store at the same
+    moment meet here."""
+    deadline = time.monotonic() + BUSY
+    while True:
+        try:
+            raw = engine.raw_connection()
+            try:
+                cursor = raw.cursor()
+                if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                    cursor.execute("PRAGMA journal_mode=WAL")
+                cursor.close()
+            finally:
+                raw.close()
+        except (OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
+            if "locked" not in str(error):
+                raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
+            if time.monotonic() > deadline:
+                raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
+            time.sleep(0.01)
+        except engine.dialect.loaded_dbapi.DatabaseError as error:
+            raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
+        else:
+            return
