@@ -85,7 +85,7 @@ async def measure(folder: Path) -> tuple[float, float, int]:
     def duration(step: Step) -> float:
         return by_step[id(step)]
 
-    store = await SqlStore.open(folder / "store.db")
+    store = SqlStore.open(folder / "store.db", RealClock())
     for release in releases.values():
         await store.put_release(release)
     target = SimulatedTarget(releases, clock=RealClock(), duration=duration)

@@ -53,7 +53,7 @@ async def workspace_of(project: Project) -> AsyncIterator[Workspace]:
     """The workspace of a project whose manifests are read already."""
     state = state_folder(project.root)
     clock = SystemClock()
-    store = await SqlStore.open(state / "store.db", clock=clock)
+    store = SqlStore.open(state / "store.db", clock)
     try:
         artifacts = TreeArtifacts(state / "artifacts")
         target = LocalTarget(project.root, state, store, artifacts, EnvironmentAndFileSecrets(project.root))

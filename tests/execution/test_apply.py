@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import anyio
 import pytest
-from tidegate.stores.sql import SqlStore
 
 from tests.planning.worlds import release
 from tidegate.errors import ClaimRefused, StalePlan, StepFailed
@@ -18,6 +17,7 @@ from tidegate.model.pins import Pin, Pins, Shape
 from tidegate.model.plan import Plan
 from tidegate.model.step import Observe, Retire, Start, Step
 from tidegate.planning import Policy, make_plan
+from tidegate.stores.sql import SqlStore
 from tidegate.testing.simulated import SimulatedTarget
 from tidegate.testing.time import VirtualClock
 
@@ -32,11 +32,24 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+class Still:
+    """A clock that stands still until it is moved."""
+
+    moment = 1000.0
+
+    def now(self) -> float:
+        return self.moment
+
+    async def sleep(self, seconds: float) -> None:
+        self.moment += seconds
+
+
 class Place:
     """One environment with a store, a target and an executor."""
 
-    def __init__(self, store: SqlStore) -> None:
+    def __init__(self, store: SqlStore, clock: Still) -> None:
         self.store = store
+        self.clock = clock
         self.releases: dict[str, Release] = {}
         self.target = SimulatedTarget(self.releases, clock=VirtualClock())
         self.progress: list[Progress] = []
@@ -75,7 +88,7 @@ class Place:
     def answers(self, component: str) -> Mapping[str, str]:
         return self.target.answers("dev", component)
 
-    def fail(self, kind: type[Step], component: str) -> None:  # type: ignore[valid-type]
+    def fail(self, kind: type[Step], component: str) -> None:
         """Let every step of this kind about the new groups of a component fail."""
 
         def fault(step: Step) -> StepFailed | None:
@@ -93,8 +106,9 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     """An empty environment."""
-    store = await SqlStore.open(tmp_path / "store.db")
-    yield Place(store)
+    clock = Still()
+    store = SqlStore.open(tmp_path / "store.db", clock)
+    yield Place(store, clock)
     await store.close()
 
 
@@ -110,7 +124,7 @@ async def test_a_first_up_commits_the_first_revision(place: Place) -> None:
 
 @pytest.mark.parametrize("kind", [Start, Observe])
 @pytest.mark.parametrize("component", CHAIN)
-async def test_a_change_that_fails_is_put_back_as_a_whole(place: Place, kind: type[Step], component: str) -> None:  # type: ignore[valid-type]
+async def test_a_change_that_fails_is_put_back_as_a_whole(place: Place, kind: type[Step], component: str) -> None:
     """Whichever of four connected components fails, before or after the switch: all four are the old ones again."""
     await place.apply(place.chain(1))
     before = (dict(place.target.groups), dict(place.target.entries))
@@ -187,12 +201,15 @@ async def test_a_failing_finish_is_reported_and_the_next_recovery_completes_it(p
 
 async def recovered(place: Place, *, lease: float = 15.0) -> None:
     """Let the claims of the former executor run out, then recover."""
-    now: Callable[[], float] = place.store.clock.now
-    place.store.clock = Later(now() + 3600)
+    place.clock.moment += 3600
     await recover(
         place.store, place.target, "dev", holder="here:2:2", lease=lease, actor="tests", report=place.progress.append
     )
     assert (await place.store.environment("dev")).claims == ()
+
+
+class Died(BaseException):
+    """The executor's process is gone: no error handling of it runs."""
 
 
 class Vanishes:
@@ -204,20 +221,7 @@ class Vanishes:
     def __call__(self, progress: Progress) -> None:
         self.left -= progress.moment is Moment.BEGUN
         if self.left < 0 or progress.stage is Stage.DONE:
-            raise KeyboardInterrupt
-
-
-class Later:
-    """A clock that stands at some moment."""
-
-    def __init__(self, moment: float) -> None:
-        self.moment = moment
-
-    def now(self) -> float:
-        return self.moment
-
-    async def sleep(self, seconds: float) -> None:
-        self.moment += seconds
+            raise Died
 
 
 async def test_recovery_of_a_vanished_executor_goes_back_before_the_commit_and_on_after_it(place: Place) -> None:
@@ -231,7 +235,6 @@ async def test_recovery_of_a_vanished_executor_goes_back_before_the_commit_and_o
         dying = Executor(place.store, place.target, holder="here:3:3", by="tests", reporter=Vanishes(vanish))
         with pytest.raises(BaseException):  # noqa: B017, PT011 - it dies in the middle, as it may
             await dying.apply(await place.plan(wanted), place.releases)
-        place.store.clock = Later(place.store.clock.now() + 3600)
         await recovered(place)
         pins = await place.pins()
         assert place.answers("d") == {name: pin.release for name, pin in pins.items()}
