@@ -168,6 +168,23 @@ async def test_a_process_that_only_has_the_same_pid_is_left_alone(place: Place) 
         await gateway.stop()
 
 
+async def test_a_gateway_that_cannot_be_reached_any_more_is_replaced(gateway: Gateway, place: Place) -> None:
+    """Somebody cleaned the folder of the sockets: the next agent gets a new gateway with the same addresses, and
+    nobody is left with one that has no master."""
+    port = free_port()
+    await gateway.apply(Table((), (entry("a", port, None),)))
+    for path in place.sockets.iterdir():
+        path.unlink()
+    heir = place.gateway()
+    await heir.start()
+    try:
+        assert heir.pid != gateway.pid
+        assert not await gateway.alive()
+        assert "dev/entry/a leads nowhere" in (await _get(port)).text
+    finally:
+        await heir.stop()
+
+
 async def test_a_gateway_that_was_killed_comes_back_with_its_table(gateway: Gateway) -> None:
     """Same addresses, same groups."""
     port = free_port()

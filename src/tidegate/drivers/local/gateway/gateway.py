@@ -17,6 +17,7 @@ from tidegate.drivers.local.gateway.table import Table, Traffic, check
 from tidegate.errors import GatewayRefused, TargetError, TargetUnreachable
 
 _START_PATIENCE = 20.0
+_ADOPTION_PATIENCE = 2.0
 # The shortest limit of the systems in question is 104 bytes with the closing zero (macOS; Linux has 108).
 _LONGEST_SOCKET = 103
 
@@ -54,7 +55,8 @@ class Gateway:
     async def start(self) -> None:
         """Adopt the Envoy of a former gateway object if it still runs, else start one; returns when it is ready.
 
-        A new one begins with the table that was last in force here. Raises `TargetError` when it cannot start.
+        One that runs and does not answer is ended and replaced. A new one begins with the table that was last in
+        force here, as far as its ports are still free; `apply` tells. Raises `TargetError` when it cannot start.
         """
         async with self._lock:
             await self._start()
@@ -63,7 +65,7 @@ class Gateway:
         """Start Envoy again, with the last table, if it died; says whether it had.
 
         Raises `TargetError` when it cannot start, `GatewayRefused` when it cannot have all of the last table any
-        more, such as a port that somebody else took meanwhile.
+        more, such as a port that somebody else took meanwhile; the rest works, and `apply` tries again.
         """
         async with self._lock:
             if await self.alive():
@@ -147,17 +149,25 @@ class Gateway:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._discovery.prepare(rendering.routes(Table())[rendering.ROUTE_TABLE])
         running = process.recall(self._process_file)
+        if running is not None and not await self._becomes_ready(running, _ADOPTION_PATIENCE):
+            # It is ours and cannot be told anything any more, for instance because its socket was deleted.
+            await running.end()
+            running = None
         if running is None:
             running = self._spawn()
+            if not await self._becomes_ready(running, _START_PATIENCE):
+                what = f"it was not ready within {_START_PATIENCE:.0f} s" if running.alive() else "it ended at once"
+                raise self._cannot_start(what)
         self._process = running
-        with anyio.move_on_after(_START_PATIENCE):
-            while not await self._admin.ready():
-                if not running.alive():
-                    raise self._cannot_start("it ended at once")
+        await self._discovery.look()
+
+    async def _becomes_ready(self, running: EnvoyProcess, patience: float) -> bool:
+        with anyio.move_on_after(patience):
+            while running.alive():
+                if await self._admin.ready():
+                    return True
                 await anyio.sleep(0.01)
-            await self._discovery.look()
-            return
-        raise self._cannot_start(f"it was not ready within {_START_PATIENCE:.0f} s")
+        return False
 
     def _spawn(self) -> EnvoyProcess:
         for socket in self._sockets:
