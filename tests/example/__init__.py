@@ -1,0 +1,1 @@
+"""The example keeps its own promises, alone and together."""
