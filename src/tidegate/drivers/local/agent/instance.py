@@ -1,0 +1,234 @@
+"""One instance: started, asked for its health, restarted with back-off, stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from tidegate.drivers.local.agent.backoff import Backoff
+from tidegate.drivers.local.agent.health import probe
+from tidegate.drivers.local.agent.process import LINUX, Process
+from tidegate.drivers.local.agent.state import InstanceRecord
+from tidegate.drivers.local.logs import InstanceLog
+from tidegate.drivers.local.protocol import GroupSpec
+from tidegate.model.observed import InstanceState, ObservedInstance
+
+FIRST_PAUSE = 0.02
+"""Between the first questions after a start; grows to the interval."""
+
+Environment = Callable[[InstanceRecord], Mapping[str, str] | None]
+"""All variables of an instance; None while a secret's value is not known."""
+
+
+class Instance:
+    """Keeps one process running until `stop`. Its record is kept up to date; `changed` is called after each change.
+
+    `exits` counts how often it ended by itself since this object was made, `last_exit` says how; `reason` says why
+    it is not healthy.
+    """
+
+    def __init__(
+        self,
+        spec: GroupSpec,
+        record: InstanceRecord,
+        *,
+        environment: Environment,
+        log: InstanceLog,
+        changed: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self.record = record
+        self.log = log
+        self.exits = 0
+        self.last_exit = ""
+        self.reason = ""
+        self._environment = environment
+        self._changed = changed
+        self._backoff = Backoff()
+        self._healthy_since: float | None = None
+        self._was_healthy = False
+        self._process: Process | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._now = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        """`backend-r44.2`."""
+        return f"{self.spec.address.name}.{self.record.index}"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it may get traffic."""
+        return self._healthy_since is not None
+
+    @property
+    def was_healthy(self) -> bool:
+        """Whether the process that runs now has been healthy, if only once."""
+        return self._was_healthy
+
+    @property
+    def state(self) -> InstanceState:
+        """What `status` shows."""
+        if self._task is None or self._task.done():
+            return InstanceState.STOPPED
+        if self._backoff.looping(time.monotonic(), self._healthy_since):
+            return InstanceState.CRASH_LOOPING
+        if self.healthy:
+            return InstanceState.HEALTHY
+        return InstanceState.UNHEALTHY if self._was_healthy else InstanceState.STARTING
+
+    def observed(self) -> ObservedInstance:
+        """One look at it."""
+        pid = self._process.pid if self._process else 0
+        return ObservedInstance(
+            index=self.record.index,
+            state=self.state,
+            restarts=self.record.restarts,
+            address=f"127.0.0.1:{self.record.port}",
+            pid=pid,
+            memory=_memory(pid),
+        )
+
+    def adopt(self) -> None:
+        """Go on with the process that the record knows; if it is gone, that counts as one crash."""
+        self._process = Process.adopt(self.record.pid, self.record.process)
+        if self._process is not None and self.record.healthy:
+            self._healthy_since = time.monotonic()
+            self._was_healthy = True
+        elif self._process is None and self.record.pid:
+            self.record.restarts += 1
+        self._task = asyncio.create_task(self._run())
+
+    async def ensure(self) -> None:
+        """Somebody asks for it to run now: ends waiting, and a process that lives without being healthy again."""
+        self._backoff.reset()
+        if self._process is not None and self._was_healthy and not self.healthy:
+            await self.stop()
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+        self._now.set()
+
+    async def stop(self) -> None:
+        """SIGTERM, `grace`, SIGKILL for the whole process group; returns when nothing of it lives."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(asyncio.wait([self._task]))
+        if self._process is not None:
+            await self._process.stop(self.spec.grace / 1000)
+        self._gone()
+
+    async def leave(self) -> None:
+        """Stop caring; the process lives on and can be adopted."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            if self._process is None:
+                environment = self._environment(self.record)
+                if environment is None:
+                    self.reason = "its secrets are not known any more: start it again (tidegate up)"
+                    self._changed()
+                    return
+                self._spawn(environment)
+            begun = time.monotonic()
+            if self._process is not None:
+                checking = asyncio.create_task(self._check())
+                try:
+                    status = await asyncio.shield(self._process.exited)
+                finally:
+                    checking.cancel()
+                self.last_exit = f"{_ended(status)} after {time.monotonic() - begun:.1f} s"
+            delay = self._backoff.crashed(time.monotonic(), self._healthy_since)
+            self.exits += 1
+            self.record.restarts += 1
+            self._gone()
+            self._now.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._now.wait(), delay)
+
+    def _spawn(self, environment: Mapping[str, str]) -> None:
+        self._was_healthy = False
+        output = self.log.open()
+        try:
+            self._process = Process.spawn(
+                ["/bin/sh", "-c", replacing_the_shell(self.spec.command)],
+                folder=self.spec.folder,
+                env=environment,
+                output=output,
+            )
+        except OSError as error:
+            self.last_exit = f"cannot be run in {self.spec.folder}: {error.strerror}"
+            return
+        finally:
+            os.close(output)
+        self.record.pid, self.record.process = self._process.pid, self._process.identity
+        self._changed()
+
+    async def _check(self) -> None:
+        health = self.spec.health
+        environment = self._environment(self.record) or {}
+        failed = 0
+        pause = FIRST_PAUSE
+        while True:
+            reason = await probe(health, self.record.port, folder=self.spec.folder, env=environment)
+            if not reason:
+                failed = 0
+                if not self.healthy:
+                    self._healthy_since = time.monotonic()
+                    self._was_healthy = self.record.healthy = True
+                    self.reason = ""
+                    self._changed()
+            else:
+                failed += 1
+                self.reason = reason
+                if self.healthy and failed >= health.failures:
+                    self._healthy_since = None
+                    self.record.healthy = False
+                    self._changed()
+            if self._was_healthy:
+                pause = health.interval / 1000
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, health.interval / 1000)
+
+    def _gone(self) -> None:
+        self._process = None
+        self._healthy_since = None
+        self._was_healthy = False
+        self.record.pid, self.record.process, self.record.healthy = 0, "", False
+        self._changed()
+
+
+def replacing_the_shell(command: str) -> str:
+    """The command as it is given to `/bin/sh -c`: a simple one takes the shell's place, so that one process less
+    runs and signals reach the program itself."""
+    if re.search(r"[;&|\n(){}]|^\s*(exec|if|for|while|until|case|cd|\.|:)\b|^\s*\w+=", command):
+        return command
+    return f"exec {command}"
+
+
+def _ended(status: int | None) -> str:
+    if status is None:
+        return "ended"
+    return f"exited with {status}" if status >= 0 else f"was ended by signal {-status}"
+
+
+def _memory(pid: int) -> int:
+    """Resident bytes; 0 if unknown."""
+    if not pid:
+        return 0
+    try:
+        if LINUX:
+            with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - hot and tiny
+                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        import psutil  # noqa: PLC0415 - not needed on Linux
+
+        return int(psutil.Process(pid).memory_info().rss)
+    except Exception:
+        return 0

@@ -1,0 +1,290 @@
+"""What one agent holds: groups with their instances, the gateway, ports, and the state file that survives it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+
+from tidegate.drivers.local.agent import process
+from tidegate.drivers.local.agent.instance import Instance
+from tidegate.drivers.local.agent.routing import table
+from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, load, save
+from tidegate.drivers.local.folders import Folders
+from tidegate.drivers.local.gateway import Gateway, Table
+from tidegate.drivers.local.logs import InstanceLog
+from tidegate.drivers.local.ports import PortRegistry
+from tidegate.errors import TargetError
+from tidegate.model.address import GroupAddress
+from tidegate.model.digest import short
+from tidegate.model.observed import Observed, ObservedGroup
+
+
+class Project:
+    """Everything of one project that runs. One per agent; not thread-safe: all in one event loop."""
+
+    def __init__(self, folders: Folders, registry: PortRegistry) -> None:
+        self.folders = folders
+        self.registry = registry
+        self.state = load(folders.state_file)
+        self.gateway = Gateway(folders.gateway, folders.runtime, folders.access_log)
+        self.instances: dict[GroupAddress, dict[int, Instance]] = {}
+        self.values: dict[GroupAddress, Mapping[str, str]] = {}
+        self._withheld: set[tuple[GroupAddress, int]] = set()
+        self._waiters: set[asyncio.Future[None]] = set()
+        self._applying = asyncio.Lock()
+        self._locks: dict[GroupAddress, asyncio.Lock] = {}
+        self._dirty = asyncio.Event()
+        self._ending = False
+        self._started: asyncio.Task[None] | None = None
+
+    # Life
+
+    async def adopt(self) -> None:
+        """Go on where the agent before ended."""
+        for group in self.state.groups():
+            self.values[group.address] = self._remembered(group)
+            for record in group.instances.values():
+                self.instance(group, record).adopt()
+        self._started = asyncio.create_task(self.gateway.start())
+        self._dirty.set()
+
+    async def serving(self) -> None:
+        """Return when the gateway runs. Raises `TargetError` when it cannot be started; the next call tries again."""
+        if self._started is None or (self._started.done() and self._started.exception() is not None):
+            self._started = asyncio.create_task(self.gateway.start())
+        await asyncio.shield(self._started)
+
+    async def end(self) -> None:
+        """Stop the gateway; nothing runs any more."""
+        with suppress(TargetError):
+            await self.serving()
+        await self.gateway.stop()
+        self._ending = True
+
+    def clear(self) -> None:
+        """Remove what only an agent needs; its log and its lock stay."""
+        shutil.rmtree(self.folders.gateway, ignore_errors=True)
+        shutil.rmtree(self.folders.runtime, ignore_errors=True)
+        self.folders.state_file.unlink(missing_ok=True)
+
+    async def leave(self) -> None:
+        """Let go of everything and leave it running."""
+        self.save()
+        for instances in self.instances.values():
+            for instance in instances.values():
+                await instance.leave()
+        if self._started is not None:
+            self._started.cancel()
+
+    async def follow_health(self) -> None:
+        """Tell the gateway whenever the health of an instance changes; runs for ever."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            try:
+                await self.apply()
+            except TargetError:
+                await asyncio.sleep(0.5)  # keep_gateway starts it again
+                self._dirty.set()
+
+    async def keep_gateway(self) -> None:
+        """Start the gateway again whenever it died; runs for ever."""
+        while True:
+            await asyncio.sleep(0.5)
+            try:
+                if self._ending:
+                    return
+                await self.serving()
+                if await self.gateway.revive():
+                    self._dirty.set()
+            except TargetError as error:
+                print(f"the gateway is down: {error}", flush=True)  # noqa: T201 - standard output is the agent's log
+
+    async def rotate_logs(self) -> None:
+        """Archive logs that grew too large; runs for ever."""
+        while True:
+            await asyncio.sleep(2)
+            for instances in list(self.instances.values()):
+                for instance in list(instances.values()):
+                    await asyncio.to_thread(instance.log.rotate)
+
+    # Groups and instances
+
+    def lock(self, address: GroupAddress) -> asyncio.Lock:
+        """Held by the one step that changes the instances of a group."""
+        return self._locks.setdefault(address, asyncio.Lock())
+
+    def instance(self, group: GroupRecord, record: InstanceRecord) -> Instance:
+        """The instance of a record, made when it is new; it does not run yet."""
+        instances = self.instances.setdefault(group.address, {})
+        if record.index not in instances:
+            instances[record.index] = Instance(
+                group.spec,
+                record,
+                environment=lambda record: self._instance_environment(group, record),
+                log=InstanceLog(self.folders.instance_log(group.address, record.index)),
+                changed=self.changed,
+            )
+        return instances[record.index]
+
+    def environment(self, group: GroupRecord) -> dict[str, str] | None:
+        """Variables that all processes of a group have; None while a secret's value is not known."""
+        spec = group.spec
+        values = self.values.get(spec.address, {})
+        if values.keys() < spec.secrets.keys():
+            return None
+        own = {
+            "TIDEGATE_ENVIRONMENT": spec.address.environment,
+            "TIDEGATE_COMPONENT": spec.address.component,
+            "TIDEGATE_RELEASE": short(spec.release),
+        }
+        if spec.settings:
+            own["TIDEGATE_SETTINGS"] = spec.settings
+        urls = {url_variable(need): f"http://127.0.0.1:{edge.port}" for need, edge in group.edges.items()}
+        return {**spec.env, **values, **urls, **own}
+
+    def _instance_environment(self, group: GroupRecord, record: InstanceRecord) -> dict[str, str] | None:
+        shared = self.environment(group)
+        if shared is None:
+            return None
+        return {**shared, "PORT": str(record.port), "TIDEGATE_INSTANCE": f"{group.address.name}.{record.index}"}
+
+    def _remembered(self, group: GroupRecord) -> Mapping[str, str]:
+        """Secret values of a group that another agent started: its living instances have them.
+
+        A program that overwrote its environment is found by the plain variables that do not fit any more.
+        """
+        secrets = group.spec.secrets
+        for record in group.instances.values():
+            if secrets and process.identity(record.pid) == record.process != "":
+                found = process.environment(record.pid)
+                plain = {name: value for name, value in group.spec.env.items() if name not in secrets}
+                if all(found.get(name) == value for name, value in plain.items()) and secrets.keys() <= found.keys():
+                    return {name: found[name] for name in secrets}
+        return {}
+
+    def withhold(self, address: GroupAddress, indices: Iterable[int]) -> None:
+        """These instances get no more traffic from the next `apply` on, however healthy they are."""
+        self._withheld |= {(address, index) for index in indices}
+
+    def release(self, address: GroupAddress, indices: Iterable[int]) -> None:
+        """The opposite of `withhold`."""
+        self._withheld -= {(address, index) for index in indices}
+
+    def drop(self, address: GroupAddress) -> None:
+        """Forget what was kept in memory for a group that is gone."""
+        self.instances.pop(address, None)
+        self.values.pop(address, None)
+
+    # Changes
+
+    def changed(self) -> None:
+        """Something happened to an instance: keep it, wake who waits, and let the gateway know."""
+        self.save()
+        self._dirty.set()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()
+
+    async def until(self, condition: Callable[[], bool], *, seconds: float) -> bool:
+        """Wait for a condition that instances change; False when the time is over. The condition may raise."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not condition():
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._waiters.add(waiter)
+            left = deadline - loop.time()
+            if left <= 0 or not (await asyncio.wait([waiter], timeout=left))[0]:
+                self._waiters.discard(waiter)
+                return condition()
+        return True
+
+    def save(self) -> None:
+        """Write the state file."""
+        save(self.state, self.folders.state_file)
+
+    async def apply(self) -> None:
+        """Make the gateway do what the state says; callers at the same time share one change.
+
+        Raises `GatewayRefused`, `TargetUnreachable`; then the former table is in force.
+        """
+        await self.serving()
+        async with self._applying:
+            await self.gateway.apply(self.table())
+
+    def table(self) -> Table:
+        """What the gateway has to do."""
+        return table(self.state, {address: self._serving(address) for address in self.instances})
+
+    def _serving(self, address: GroupAddress) -> list[int]:
+        """Ports that get traffic. When no instance is healthy, those that were are better than none."""
+        instances = [
+            instance
+            for index, instance in self.instances.get(address, {}).items()
+            if (address, index) not in self._withheld
+        ]
+        healthy = [instance.record.port for instance in instances if instance.healthy]
+        return healthy or [instance.record.port for instance in instances if instance.was_healthy]
+
+    # Environments
+
+    def observe(self, name: str) -> Observed:
+        """One look at an environment."""
+        environment = self.state.environments.get(name, EnvironmentRecord())
+        return Observed(
+            environment=name,
+            groups={group.address: self._observed(group) for group in environment.groups.values()},
+            entries={component: entry.to for component, entry in environment.entries.items()},
+            urls={component: f"http://127.0.0.1:{entry.port}" for component, entry in environment.entries.items()},
+        )
+
+    def _observed(self, group: GroupRecord) -> ObservedGroup:
+        instances = self.instances.get(group.address, {})
+        return ObservedGroup(
+            address=group.address,
+            identity=group.spec.identity,
+            release=group.spec.release,
+            replicas=group.replicas,
+            instances=tuple(instances[index].observed() for index in sorted(instances)),
+            edges={need: edge.to for need, edge in group.edges.items()},
+        )
+
+    async def forget(self, name: str) -> None:
+        """Give back listeners, ports and folders of an environment without groups.
+
+        Raises `TargetError` while it has groups.
+        """
+        environment = self.state.environments.get(name)
+        if environment is not None and environment.groups:
+            raise TargetError(
+                f"cannot forget {name}",
+                f"{len(environment.groups)} instance groups still run: "
+                + ", ".join(sorted(group.name for group in environment.groups)),
+                hint="Retire them first.",
+            )
+        if environment is not None:
+            del self.state.environments[name]
+            self.save()
+        if self.state.environments:
+            await self.apply()
+        self.registry.give_back(port for port in self.registry.names() if port.startswith(f"{name}/"))
+        for folder in (self.folders.environment(name), self.folders.logs(name)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def log_tail(self, instance: Instance, lines: int = 15) -> list[str]:
+        """The last lines that an instance printed, oldest first."""
+        return instance.log.tail(lines)[0]
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no environment left."""
+        return not self.state.environments
+
+
+def url_variable(need: str) -> str:
+    """`CATALOG_DB_URL` for `catalog-db`."""
+    return re.sub(r"[^A-Za-z0-9]", "_", need).upper() + "_URL"

@@ -1,0 +1,104 @@
+"""Scale and Retire: instances go after their traffic went."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+
+from tidegate.drivers.local.agent.project import Project
+from tidegate.drivers.local.agent.routing import callers, candidate_name, edge_name
+from tidegate.drivers.local.agent.starting import instance_name
+from tidegate.drivers.local.agent.state import GroupRecord
+from tidegate.drivers.local.logs import InstanceLog
+from tidegate.errors import StepFailed, TargetError
+from tidegate.model.address import GroupAddress
+
+KEPT_LOGS = 5
+"""Of so many former groups of a component the logs stay, for people who look why."""
+
+
+async def scale(project: Project, address: GroupAddress, replicas: int) -> None:
+    """The group has at most this many instances; those with the highest numbers go. Never adds one."""
+    async with project.lock(address):
+        group = project.state.group(address)
+        if group is None:
+            raise StepFailed(
+                f"cannot scale {address.component}", f"{address} does not run.", component=address.component
+            )
+        group.replicas = min(group.replicas, replicas)
+        leaving = sorted(group.instances)[replicas:]
+        project.withhold(address, leaving)
+        await project.apply()
+        await _drained(project, group)
+        await _stop(project, group, leaving)
+
+
+async def retire(project: Project, address: GroupAddress) -> None:
+    """The group is gone: drained, stopped, its listeners and ports given back. Harmless when it never was.
+
+    Raises `StepFailed` while users' traffic still leads to it.
+    """
+    async with project.lock(address):
+        group = project.state.group(address)
+        if group is None:
+            return
+        environment = project.state.environment(address.environment)
+        by = callers(environment, address)
+        if by:
+            raise StepFailed(
+                f"cannot retire {address.component}",
+                f"{by} still leads to {address.name}.",
+                component=address.component,
+                hint="Move the traffic first.",
+            )
+        await _drained(project, group)
+        project.withhold(address, group.instances)
+        with suppress(TargetError):  # a gateway that is down sends no traffic here
+            await project.apply()
+        await _stop(project, group, list(group.instances))
+        del environment.groups[address]
+        project.drop(address)
+        project.save()
+        with suppress(TargetError):
+            await project.apply()
+        names = [candidate_name(address), *(edge_name(address, need) for need in group.edges)]
+        project.registry.give_back(names)
+        await asyncio.to_thread(_tidy, project, group)
+
+
+async def _drained(project: Project, group: GroupRecord) -> None:
+    """Until no request to the group is in flight, or its time to drain is over."""
+    with suppress(TimeoutError, TargetError):
+        async with asyncio.timeout(group.spec.drain / 1000):
+            while await project.gateway.active(str(group.address)):
+                await asyncio.sleep(0.05)
+
+
+async def _stop(project: Project, group: GroupRecord, indices: list[int]) -> None:
+    instances = project.instances.get(group.address, {})
+    await asyncio.gather(*(instances[index].stop() for index in indices if index in instances))
+    for index in indices:
+        instances.pop(index, None)
+        group.instances.pop(index, None)
+    project.registry.give_back(instance_name(group.address, index) for index in indices)
+    project.release(group.address, indices)
+    project.save()
+
+
+def _tidy(project: Project, group: GroupRecord) -> None:
+    """Remove the settings file, and the logs of groups that went long ago."""
+    if group.spec.settings:
+        Path(group.spec.settings).unlink(missing_ok=True)
+    address = group.address
+    alive = {other.name for other in project.state.environment(address.environment).groups}
+    folder = project.folders.logs(address.environment)
+    former: dict[int, list[Path]] = {}
+    for path in folder.glob(f"{address.component}-r*.log"):
+        name = path.name.partition(".")[0]
+        born = name.removeprefix(f"{address.component}-r")
+        if born.isdigit() and name not in alive:
+            former.setdefault(int(born), []).append(path)
+    for number in sorted(former)[:-KEPT_LOGS]:
+        for path in former[number]:
+            InstanceLog(path).remove()

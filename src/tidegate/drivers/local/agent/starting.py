@@ -1,0 +1,196 @@
+"""Start and Verify: a group comes to life beside what runs, unseen by users."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from pathlib import Path
+
+from tidegate.drivers.local.agent.instance import Instance
+from tidegate.drivers.local.agent.process import Process
+from tidegate.drivers.local.agent.project import Project
+from tidegate.drivers.local.agent.routing import candidate_name, edge_name
+from tidegate.drivers.local.agent.state import GroupRecord, InstanceRecord, Pointer
+from tidegate.drivers.local.protocol import StartRequest
+from tidegate.errors import StepFailed, TargetError
+from tidegate.model.address import GroupAddress
+from tidegate.model.observed import InstanceState
+
+VERIFY_PATIENCE = 60.0
+LOG_LINES = 15
+
+
+async def start(project: Project, request: StartRequest) -> dict[str, str]:
+    """The group has `request.replicas` healthy instances; returns its candidate address by group name.
+
+    Raises `StepFailed` as soon as one instance ends, or is not healthy in time; the group stays as it is.
+    """
+    async with project.lock(request.spec.address):
+        group = await _ensure_group(project, request)
+        await project.apply()  # listeners first: an instance may call what it needs while it boots
+        instances = _ensure_instances(project, group, request.replicas)
+        await asyncio.gather(*(instance.ensure() for instance in instances))
+        await _until_healthy(project, group, instances)
+        await project.apply()
+        return {group.address.name: f"http://127.0.0.1:{_address(project, group)}"}
+
+
+async def verify(project: Project, address: GroupAddress, command: str) -> None:
+    """The command ended with 0. It runs as the instances do, and TIDEGATE_URL leads to them.
+
+    Raises `StepFailed` with what it printed when it ends with anything else or takes longer than 60 s.
+    """
+    group = project.state.group(address)
+    if group is None:
+        raise _verify_failed(address, f"{address.name} does not run.")
+    environment = project.environment(group)
+    if environment is None:
+        raise _verify_failed(address, "Its secrets are not known any more.", hint="Start the group again.")
+    environment["TIDEGATE_URL"] = f"http://127.0.0.1:{_address(project, group)}"
+    with tempfile.TemporaryFile() as output:
+        process = Process.spawn(
+            ["/bin/sh", "-c", command], folder=group.spec.folder, env=environment, output=output.fileno()
+        )
+        try:
+            async with asyncio.timeout(VERIFY_PATIENCE):
+                status = await asyncio.shield(process.exited)
+        except TimeoutError:
+            reason = f"`{command}` did not end within {VERIFY_PATIENCE:.0f} s"
+        else:
+            reason = f"`{command}` ended with {status}" if status else ""
+        finally:
+            if not process.exited.done():
+                await process.stop(0)
+        if reason:
+            output.seek(0, os.SEEK_SET)
+            lines = output.read().decode(errors="replace").splitlines()[-LOG_LINES:]
+            raise _verify_failed(address, reason, log=lines)
+
+
+async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
+    spec = request.spec
+    address = spec.address
+    environment = project.state.environment(address.environment)
+    group = environment.groups.get(address)
+    if group is not None and group.spec.identity != spec.identity:
+        raise StepFailed(
+            f"cannot start {address.component}",
+            f"{address} is there with another release, settings or environment variables.",
+            component=address.component,
+            hint="Retire it first.",
+        )
+    if group is None:
+        _check_fixed_port(request)
+        edges = {need: edge_name(address, need) for need in request.edges}
+        has_entry = any(entry.to == address for entry in environment.entries.values())
+        ports = project.registry.take([*edges.values(), *([] if has_entry else [candidate_name(address)])])
+        group = GroupRecord(
+            spec,
+            request.replicas,
+            edges={need: Pointer(ports[name], request.edges[need]) for need, name in edges.items()},
+            candidate=ports.get(candidate_name(address), 0),
+        )
+        environment.groups[address] = group
+    group.replicas = max(group.replicas, request.replicas)
+    project.values[address] = dict(request.values)
+    if request.settings is not None and spec.settings:
+        await asyncio.to_thread(_write_settings, Path(spec.settings), request.settings)
+    project.save()
+    return group
+
+
+def _check_fixed_port(request: StartRequest) -> None:
+    if request.spec.port is not None and request.replicas > 1:
+        component = request.spec.address.component
+        raise StepFailed(
+            f"cannot start {component}",
+            f"It listens on the fixed port {request.spec.port}, and {request.replicas} instances are wanted.",
+            component=component,
+            hint="Let it listen on $PORT and remove `port:`, or set `replicas: 1`.",
+        )
+
+
+def _write_settings(file: Path, content: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    staged = file.with_suffix(".new")
+    staged.write_text(content)
+    staged.replace(file)
+
+
+def _ensure_instances(project: Project, group: GroupRecord, replicas: int) -> list[Instance]:
+    missing = [index for index in range(replicas) if index not in group.instances]
+    names = {index: instance_name(group.address, index) for index in missing}
+    if group.spec.port is None:
+        ports = project.registry.take(names.values())
+    else:
+        ports = dict.fromkeys(names.values(), group.spec.port)
+        try:
+            for name in names.values():
+                project.registry.take_fixed(name, group.spec.port)
+        except TargetError as error:
+            raise StepFailed(
+                f"cannot start {group.address.component}",
+                f"{error.summary}: {error.detail}",
+                component=group.address.component,
+                hint=error.hint,
+            ) from error
+    for index, name in names.items():
+        group.instances[index] = InstanceRecord(index, ports[name])
+    return [project.instance(group, group.instances[index]) for index in sorted(group.instances)]
+
+
+async def _until_healthy(project: Project, group: GroupRecord, instances: list[Instance]) -> None:
+    exits = {instance.name: instance.exits for instance in instances}
+
+    def all_healthy() -> bool:
+        for instance in instances:
+            if instance.exits > exits[instance.name] or instance.state is InstanceState.STOPPED:
+                raise _start_failed(project, instance, instance.last_exit or instance.reason)
+        return all(instance.state is InstanceState.HEALTHY for instance in instances)
+
+    patience = group.spec.health.start_timeout / 1000
+    if not await project.until(all_healthy, seconds=patience):
+        for instance in instances:
+            if instance.state is not InstanceState.HEALTHY:
+                raise _start_failed(project, instance, f"not healthy within {patience:g} s: {instance.reason}")
+
+
+def _start_failed(project: Project, instance: Instance, reason: str) -> StepFailed:
+    component = instance.spec.address.component
+    return StepFailed(
+        f"cannot start {component}",
+        reason,
+        component=component,
+        instance=instance.name,
+        log=project.log_tail(instance, LOG_LINES),
+        hint=f"All of its output is in {instance.log.path}",
+    )
+
+
+def _verify_failed(address: GroupAddress, detail: str, *, log: list[str] | None = None, hint: str = "") -> StepFailed:
+    return StepFailed(
+        f"cannot verify {address.component}",
+        detail,
+        component=address.component,
+        instance=address.name,
+        log=log or (),
+        hint=hint,
+    )
+
+
+def _address(project: Project, group: GroupRecord) -> int:
+    """The port the group can be looked at: its own before it has an entry, the entry's after."""
+    if group.candidate:
+        return group.candidate
+    environment = project.state.environment(group.address.environment)
+    entries = [entry.port for entry in environment.entries.values() if entry.to == group.address]
+    if entries:
+        return entries[0]
+    group.candidate = project.registry.take([candidate_name(group.address)])[candidate_name(group.address)]
+    return group.candidate
+
+
+def instance_name(group: GroupAddress, index: int) -> str:
+    """The name of an instance's port in the registry."""
+    return f"{group.environment}/instance/{group.name}.{index}"

@@ -1,0 +1,125 @@
+"""Where the local target keeps things: the project's state folder, the run-time folder for sockets, the user's
+port registry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from tidegate.errors import TargetError
+from tidegate.model.address import GroupAddress
+
+LONGEST_SOCKET_PATH = 103
+"""A socket's path has at most 107 bytes on Linux and 103 on macOS."""
+LONGEST_SOCKET_NAME = len("/gateway-admin.sock")
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The folders of one project. `state` is its `.tidegate`; only `runtime` lies outside."""
+
+    root: Path
+    state: Path
+    runtime: Path
+
+    @property
+    def agent(self) -> Path:
+        """The agent's own folder; mode 0700."""
+        return self.state / "agent"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the agent as long as it lives; says where it listens."""
+        return self.agent / "lock"
+
+    @property
+    def state_file(self) -> Path:
+        """What the agent has to know again after its death; no secret value is ever in it."""
+        return self.agent / "state.json"
+
+    @property
+    def agent_log(self) -> Path:
+        """The agent's own standard output and error."""
+        return self.agent / "agent.log"
+
+    @property
+    def gateway(self) -> Path:
+        """The gateway's configuration."""
+        return self.agent / "gateway"
+
+    @property
+    def socket(self) -> Path:
+        """Where the agent listens; mode 0600."""
+        return self.runtime / "agent.sock"
+
+    def logs(self, environment: str) -> Path:
+        """Logs of the instances and of the gateway."""
+        return self.state / "logs" / environment
+
+    def access_log(self, environment: str) -> Path:
+        """One JSON object per request."""
+        return self.logs(environment) / "access.log"
+
+    def instance_log(self, group: GroupAddress, index: int) -> Path:
+        """Standard output and error of one instance over all its restarts."""
+        return self.logs(group.environment) / f"{group.name}.{index}.log"
+
+    def environment(self, environment: str) -> Path:
+        """What the agent writes for the instances of one environment."""
+        return self.state / "environments" / environment
+
+    def settings(self, group: GroupAddress) -> Path:
+        """The settings file of one group."""
+        return self.environment(group.environment) / f"{group.name}.settings.json"
+
+
+def runtime_folder(root: Path) -> Path:
+    """The folder for the sockets of the project at `root`: `$TIDEGATE_RUNTIME_DIR/<hash>`, else
+    `$XDG_RUNTIME_DIR/tidegate/<hash>`, else `/tmp/tidegate-<uid>/<hash>`.
+
+    Does not create it. Raises `TargetError` when the path given by hand is too long for a socket.
+    """
+    name = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    given = os.environ.get("TIDEGATE_RUNTIME_DIR")
+    if given:
+        folder = Path(given) / name
+        if not _fits(folder):
+            raise TargetError(
+                "cannot use TIDEGATE_RUNTIME_DIR",
+                f"{folder} is too long: a socket's path may have {LONGEST_SOCKET_PATH} bytes.",
+                hint="Set it to a shorter folder, or unset it.",
+            )
+        return folder
+    session = os.environ.get("XDG_RUNTIME_DIR")
+    if session and _fits(Path(session) / "tidegate" / name):
+        return Path(session) / "tidegate" / name
+    return Path(f"/tmp/tidegate-{os.getuid()}") / name  # noqa: S108 - ownership is checked by make_private
+
+
+def make_private(folder: Path) -> None:
+    """Make `folder` and, in a shared place such as /tmp, the one above it: ours, mode 0700.
+
+    Raises `TargetError` when somebody else owns one of them or it is not a folder.
+    """
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _check_own(folder.parent)
+    _check_own(folder)
+    folder.chmod(0o700)
+
+
+def _check_own(folder: Path) -> None:
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise TargetError(
+            "cannot use the run-time folder",
+            f"{folder} is not a folder of yours; somebody else could read or replace what is in it.",
+            hint="Remove it, or set TIDEGATE_RUNTIME_DIR to a folder of your own.",
+        )
+
+
+def _fits(folder: Path) -> bool:
+    return len(os.fsencode(folder)) + LONGEST_SOCKET_NAME <= LONGEST_SOCKET_PATH

@@ -1,0 +1,240 @@
+"""`LocalTarget`: environments as processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Protocol, assert_never
+
+from tidegate.drivers.local.client import PATIENCE, AgentClient
+from tidegate.drivers.local.folders import Folders, runtime_folder
+from tidegate.drivers.local.logs import InstanceLog
+from tidegate.drivers.local.protocol import (
+    GroupSpec,
+    Json,
+    StartRequest,
+    group_to_json,
+    observed_from_json,
+    start_to_json,
+)
+from tidegate.errors import ArtifactDamaged, SecretError, StepFailed, TidegateError
+from tidegate.model.address import GroupAddress
+from tidegate.model.component import Artifact, Release
+from tidegate.model.observed import Observed
+from tidegate.model.pins import Secret
+from tidegate.model.step import Observe, Prepare, Retire, Route, Scale, Start, Step, Verify
+from tidegate.ports.artifacts import Artifacts
+from tidegate.ports.secrets import Secrets
+from tidegate.ports.target import Epoch, LogLine, Outcome, Surroundings
+
+FROM_CALLER = ("PATH", "HOME", "LANG")
+"""All that instances have of the caller's environment."""
+FOLLOW = 0.2
+
+
+class ReleaseSource(Protocol):
+    """Where releases are looked up; the store is one."""
+
+    async def release(self, digest: str) -> Release:
+        """Raises `NotInStore`."""
+        ...
+
+    async def artifacts(self, release: str) -> Sequence[Artifact]:
+        """All artifacts of a release."""
+        ...
+
+    async def blob(self, digest: str) -> bytes:
+        """Raises `NotInStore`."""
+        ...
+
+
+class LocalTarget:
+    """Implements `Target`, `FollowsLogs` and `DescribesInstances` for the project at `root`.
+
+    `state` is the project's `.tidegate`. Resolves what a step names (release, artifact, settings, secrets) and hands
+    the rest to the project's agent, which it starts on demand. Belongs to one event loop.
+    """
+
+    def __init__(
+        self, root: Path, state: Path, releases: ReleaseSource, artifacts: Artifacts, secrets: Secrets
+    ) -> None:
+        self._folders = Folders(root.resolve(), state.resolve(), runtime_folder(root.resolve()))
+        self._releases = releases
+        self._artifacts = artifacts
+        self._secrets = secrets
+        self._agent = AgentClient(self._folders)
+        self._verified: dict[str, asyncio.Task[Path]] = {}
+
+    async def observe(self, environment: str) -> Observed:
+        """What runs now; starts the agent only if something should run."""
+        if not self._agent.running() and not self._has_groups():
+            return Observed(environment)
+        answer = await self._agent.call("GET", f"/environments/{environment}", patience=PATIENCE)
+        return observed_from_json(answer)
+
+    async def run(self, step: Step, epoch: Epoch) -> Outcome:
+        """Make what the step states true; see `tidegate.ports.target.Target`."""
+        kind, body = await self._resolve(step, epoch)
+        answer = await self._step(kind, body, epoch)
+        return Outcome(urls=answer["urls"])
+
+    async def forget(self, environment: str) -> None:
+        """Give back ports, listeners and folders; the agent and its gateway end with the last environment.
+
+        Raises `TargetError` while the environment has groups.
+        """
+        if not self._agent.running() and not self._folders.state_file.exists():
+            return
+        answer = await self._agent.call("POST", f"/environments/{environment}/forget")
+        if answer["ending"]:
+            await self._agent.ended()
+
+    async def close(self) -> None:
+        """Nothing is held between calls; what runs keeps running."""
+        for task in self._verified.values():
+            task.cancel()
+        self._verified.clear()
+
+    async def surroundings(self, group: GroupAddress) -> Surroundings:
+        """Folder and variables of the group's instances, without what only one instance has (PORT)."""
+        path = f"/surroundings/{group.environment}/{group.component}/{group.born}"
+        answer = await self._agent.call("GET", path, patience=PATIENCE)
+        return Surroundings(answer["folder"], answer["env"])
+
+    async def logs(
+        self, environment: str, groups: Sequence[GroupAddress], *, tail: int, follow: bool
+    ) -> AsyncIterator[LogLine]:
+        """The last `tail` lines of each instance, group by group, then new lines as they come if `follow`."""
+        places: dict[Path, int] = {}
+        for group in groups:
+            for path in self._instance_logs(group):
+                lines, places[path] = InstanceLog(path).tail(tail)
+                for text in lines:
+                    yield LogLine(group.component, path.name.removesuffix(".log"), text)
+        while follow:
+            await asyncio.sleep(FOLLOW)
+            for group in groups:
+                for path in self._instance_logs(group):
+                    lines, places[path] = InstanceLog(path).since(places.get(path, 0))
+                    for text in lines:
+                        yield LogLine(group.component, path.name.removesuffix(".log"), text)
+
+    def _instance_logs(self, group: GroupAddress) -> list[Path]:
+        found = self._folders.logs(group.environment).glob(f"{group.name}.*.log")
+        return sorted(found, key=lambda path: int(path.name.split(".")[-2]))
+
+    def _has_groups(self) -> bool:
+        try:
+            state = json.loads(self._folders.state_file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except ValueError:
+            return True  # let the agent say what is wrong with it
+        return any(environment["groups"] for environment in state["environments"].values())
+
+    async def _step(self, kind: str, body: Json, epoch: Epoch) -> Json:
+        stamp = {"environment": epoch.environment, "number": epoch.number, "components": list(epoch.components)}
+        answer: Json = await self._agent.call("POST", f"/steps/{kind}", {"epoch": stamp, "step": body})
+        return answer
+
+    async def _resolve(self, step: Step, epoch: Epoch) -> tuple[str, Json]:
+        match step:
+            case Prepare():
+                # The agent and its gateway start while the files are compared.
+                await asyncio.gather(self._step("prepare", {}, epoch), self._place(step.component, step.release))
+                return "prepare", {}
+            case Start():
+                return "start", start_to_json(await self._start(step))
+            case Verify():
+                return await self._verify(step)
+            case Route():
+                return "route", {
+                    "entries": [[move.component, group_to_json(move.to)] for move in step.entries],
+                    "edges": [
+                        [group_to_json(move.edge.group), move.edge.need, group_to_json(move.to)] for move in step.edges
+                    ],
+                }
+            case Observe():
+                return "observe", {
+                    "groups": [group_to_json(group) for group in step.groups],
+                    "entries": list(step.entries),
+                    "edges": [[group_to_json(edge.group), edge.need] for edge in step.edges],
+                    "seconds": step.seconds,
+                    "max_errors": step.max_errors,
+                }
+            case Scale():
+                return "scale", {"group": group_to_json(step.group), "replicas": step.replicas}
+            case Retire():
+                return "retire", {"group": group_to_json(step.group)}
+            case _ as never:
+                assert_never(never)
+
+    async def _verify(self, step: Verify) -> tuple[str, Json]:
+        release = await self._releases.release(step.release)
+        if release.runtime.verify is None:
+            return "prepare", {}
+        return "verify", {"group": group_to_json(step.group), "command": release.runtime.verify}
+
+    async def _start(self, step: Start) -> StartRequest:
+        group, pin = step.group, step.pin
+        release, place = await asyncio.gather(
+            self._releases.release(pin.release), self._place(group.component, pin.release)
+        )
+        runtime = release.runtime
+        secrets = {name: value for name, value in pin.shape.env if isinstance(value, Secret)}
+        base = {name: os.environ[name] for name in FROM_CALLER if name in os.environ}
+        plain = {name: value for name, value in pin.shape.env if isinstance(value, str)}
+        settings = (await self._releases.blob(pin.settings)).decode() if pin.settings else None
+        return StartRequest(
+            spec=GroupSpec(
+                address=group,
+                identity=pin.identity,
+                release=pin.release,
+                command=runtime.run,
+                folder=str(place / runtime.folder),
+                health=runtime.health,
+                drain=runtime.drain,
+                grace=runtime.grace,
+                port=runtime.port,
+                env={**base, **plain},
+                secrets={name: secret.reference for name, secret in secrets.items()},
+                settings=str(self._folders.settings(group)) if settings is not None else "",
+            ),
+            replicas=pin.shape.replicas,
+            edges=dict(step.edges),
+            settings=settings,
+            values={name: self._value(group.component, secret) for name, secret in secrets.items()},
+        )
+
+    def _value(self, component: str, secret: Secret) -> str:
+        try:
+            return self._secrets.resolve(secret)
+        except SecretError as error:
+            raise _failed("start", component, error) from error
+
+    async def _place(self, component: str, release: str) -> Path:
+        """Where the release lies, whole. Compared once in the life of this target, for all who ask at once."""
+        task = self._verified.get(release)
+        if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
+            task = self._verified[release] = asyncio.create_task(self._compare(release))
+        try:
+            return await asyncio.shield(task)
+        except ArtifactDamaged as error:
+            raise _failed("prepare", component, error) from error
+
+    async def _compare(self, release: str) -> Path:
+        for artifact in await self._releases.artifacts(release):
+            return await self._artifacts.verify(artifact)
+        raise ArtifactDamaged(
+            "cannot use the release",
+            f"There is no artifact of {release}.",
+            hint="Make the release again: tidegate release",
+        )
+
+
+def _failed(what: str, component: str, error: TidegateError) -> StepFailed:
+    detail = f"{error.summary}: {error.detail}" if error.detail else error.summary
+    return StepFailed(f"cannot {what} {component}", detail, component=component, hint=error.hint)

@@ -1,0 +1,242 @@
+"""A project in a temporary folder with releases that run, and its local target."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from tidegate.drivers.local.target import LocalTarget
+from tidegate.drivers.secrets import EnvironmentAndFileSecrets
+from tidegate.errors import NotInStore, TidegateError
+from tidegate.model.address import GroupAddress
+from tidegate.model.component import Artifact, Health, HealthKind, Kind, Release, Runtime
+from tidegate.model.digest import digest, short
+from tidegate.model.pins import Pin, Shape, Value
+from tidegate.model.step import EntryMove, Prepare, Retire, Route, Start
+from tidegate.ports.target import Epoch, Outcome
+
+SERVICE = Path(__file__).with_name("service.py")
+QUICK = Health(HealthKind.HTTP, "/healthz", interval=100, timeout=500, start_timeout=15_000, failures=2)
+
+
+def python(script: Path | str, *arguments: str) -> str:
+    """A command that starts an interpreter with little else, since tests start many."""
+    return " ".join([sys.executable, "-I", "-S", str(script), *arguments])
+
+
+class World:
+    """Releases, artifacts and blobs in memory (`ReleaseSource`, `Artifacts`); processes and gateway are real."""
+
+    environment = "dev"
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "project"
+        self.root.mkdir(exist_ok=True)
+        self.state = self.root / ".tidegate"
+        self.known: dict[str, Release] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.compared = 0
+        self.secrets = EnvironmentAndFileSecrets(self.root, {"TOKEN": "s3cr3t-value"})
+        self.target = self.another_target()
+
+    def another_target(self) -> LocalTarget:
+        """As another command on the same project has it."""
+        return LocalTarget(self.root, self.state, self, self, self.secrets)
+
+    def add(
+        self,
+        component: str,
+        version: str = "1",
+        *,
+        run: str = python(SERVICE),
+        health: Health = QUICK,
+        **runtime: Any,
+    ) -> Release:
+        """A release whose artifact is the project folder."""
+        how = Runtime(**{"run": run, "health": health, "drain": 500, "grace": 3000, **runtime})
+        name = digest("release", [component, version])
+        self.known[name] = Release(name, component, Kind.SERVICE, "shop", how)
+        return self.known[name]
+
+    async def release(self, digest: str) -> Release:
+        try:
+            return self.known[digest]
+        except KeyError:
+            raise NotInStore("cannot find the release", digest) from None
+
+    async def artifacts(self, release: str) -> Sequence[Artifact]:
+        return [Artifact(digest("artifact", release), release, "tree", "any", str(self.root))]
+
+    async def blob(self, digest: str) -> bytes:
+        return self.blobs[digest]
+
+    async def verify(self, artifact: Artifact) -> Path:
+        self.compared += 1
+        return Path(artifact.location)
+
+    async def remove(self, artifact: Artifact) -> None:
+        raise AssertionError("the target removes no artifact")
+
+    async def present(self) -> Sequence[str]:
+        return list(self.known)
+
+    # Moves
+
+    def group(self, component: str = "backend", born: int = 1) -> GroupAddress:
+        return GroupAddress(self.environment, component, born)
+
+    async def run(self, step: Any, *components: str, epoch: int = 1) -> Outcome:
+        return await self.target.run(step, Epoch(self.environment, epoch, components or ("backend", "frontend")))
+
+    async def start(
+        self,
+        release: Release,
+        born: int = 1,
+        *,
+        replicas: int = 1,
+        env: Mapping[str, Value] | None = None,
+        edges: Mapping[str, GroupAddress | None] | None = None,
+        settings: str = "",
+    ) -> tuple[GroupAddress, str]:
+        """The group, and the address of its candidate."""
+        group = GroupAddress(self.environment, release.component, born)
+        pin = Pin(release.digest, settings, Shape(replicas=replicas, env=tuple((env or {}).items())))
+        await self.run(Prepare(release.component, release.digest))
+        outcome = await self.run(Start(group, pin, tuple((edges or {}).items())))
+        return group, outcome.urls[group.name]
+
+    async def enter(self, *groups: GroupAddress) -> dict[str, str]:
+        """Addresses of the entries afterwards."""
+        await self.run(Route(tuple(EntryMove(group.component, group) for group in groups)))
+        return dict((await self.target.observe(self.environment)).urls)
+
+    async def down(self, environment: str | None = None) -> None:
+        """As `tidegate down`."""
+        environment = environment or self.environment
+        seen = await self.target.observe(environment)
+        epoch = Epoch(environment, 1000, tuple({group.component for group in seen.groups}))
+        await self.target.run(Route(tuple(EntryMove(component, None) for component in seen.entries)), epoch)
+        async with anyio.create_task_group() as tasks:
+            for group in seen.groups:
+                tasks.start_soon(self.target.run, Retire(group), epoch)
+        await self.target.forget(environment)
+
+    # A look behind
+
+    def agent(self) -> dict[str, Any]:
+        """What the agent's lock file says; empty when none runs."""
+        with suppress(FileNotFoundError, ValueError):
+            return dict(json.loads((self.state / "agent" / "lock").read_text()))
+        return {}
+
+    def kill_agent(self) -> None:
+        os.kill(self.agent()["pid"], signal.SIGKILL)
+
+    def record(self) -> dict[str, Any]:
+        """The agent's state file."""
+        content: dict[str, Any] = json.loads((self.state / "agent" / "state.json").read_text())
+        return content
+
+
+async def get(url: str, path: str = "/", *, patience: float = 5) -> tuple[int, Any]:
+    """Status and JSON of an answer, on a connection of its own."""
+    host, port = url.removeprefix("http://").split(":")
+    async with asyncio.timeout(patience):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        try:
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status = int(head.split(b" ")[1])
+    return status, json.loads(body) if status == 200 else body.decode()
+
+
+async def until(condition: Callable[[], Any], *, seconds: float = 10) -> None:
+    """Poll a condition (a function or coroutine function); fails when the time is over."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        await asyncio.sleep(0.02)
+
+
+def alive(pid: int) -> bool:
+    """Whether this process runs and is no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on this port."""
+    line = f"0100007F:{port:04X} 00000000:0000 0A"
+    return line in Path("/proc/net/tcp").read_text()
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """A project with nothing running; at the end whatever runs is ended, by pid."""
+    with tempfile.TemporaryDirectory(prefix="tg-") as folder:
+        before = {name: os.environ.get(name) for name in ("TIDEGATE_STATE_DIR", "TIDEGATE_RUNTIME_DIR")}
+        os.environ["TIDEGATE_STATE_DIR"] = f"{folder}/state"
+        os.environ["TIDEGATE_RUNTIME_DIR"] = f"{folder}/run"
+        made = World(Path(folder))
+        try:
+            yield made
+        finally:
+            await _end(made)
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name)
+                else:
+                    os.environ[name] = value
+
+
+async def _end(made: World) -> None:
+    if not (made.state / "agent" / "state.json").exists():
+        return
+    made.target = made.another_target()
+    try:
+        for environment in list(made.record()["environments"]):
+            await made.down(environment)
+    except (TidegateError, ValueError, ExceptionGroup):
+        _end_by_force(made)
+        raise
+
+
+def _end_by_force(made: World) -> None:
+    """A test broke the agent: end what it left by pid, so that nothing outlives the tests."""
+    with suppress(KeyError, ProcessLookupError):
+        made.kill_agent()
+    pids = [made.state / "agent" / "gateway" / "process.json"]
+    for file in pids:
+        with suppress(OSError, ValueError, KeyError):
+            os.kill(json.loads(file.read_text())["pid"], signal.SIGKILL)
+    with suppress(OSError, ValueError):
+        for environment in made.record()["environments"].values():
+            for group in environment["groups"]:
+                for instance in group["instances"]:
+                    if instance["pid"]:
+                        with suppress(ProcessLookupError):
+                            os.killpg(instance["pid"], signal.SIGKILL)
+
+
+__all__ = ["QUICK", "SERVICE", "World", "alive", "get", "listens", "python", "short", "until", "world"]
