@@ -207,7 +207,8 @@ class SqlStore:
 
     async def claim(self, plan: Plan, *, holder: str, lease: float) -> Sequence[Claim]:
         """See `Store`."""
-        return await self._write(lambda c: claims.take(c, plan, holder=holder, until=self._clock.now() + lease))
+        until = self._clock.now() + lease
+        return await self._write(lambda c: claims.take(c, plan, holder=holder, until=until))
 
     async def take_over(self, claim: Claim, *, holder: str, lease: float, vanished: bool = False) -> Claim:
         """See `Store`."""
@@ -218,7 +219,8 @@ class SqlStore:
 
     async def renew(self, claim: Claim, *, lease: float) -> Claim:
         """See `Store`."""
-        return await self._write(lambda c: claims.renew(c, claim, until=self._clock.now() + lease))
+        until = self._clock.now() + lease
+        return await self._write(lambda c: claims.renew(c, claim, until=until))
 
     async def reserve(self, claim: Claim) -> int:
         """See `Store`."""
@@ -227,8 +229,9 @@ class SqlStore:
     async def commit(self, claim: Claim, pins: Mapping[str, Pin | None], *, by: str, why: str) -> Revision:
         """See `Store`."""
 
+        at = self._clock.now()
+
         def make(connection: Connection) -> Revision:
-            at = self._clock.now()
             made = revisions.commit(connection, claim, pins, by=by, why=why, at=at)
             _journal(
                 connection,
@@ -255,7 +258,8 @@ class SqlStore:
 
     async def append(self, event: Event) -> None:
         """See `Store`."""
-        await self._write(lambda c: _journal(c, event, self._clock.now()))
+        at = self._clock.now()
+        await self._write(lambda c: _journal(c, event, at))
 
     async def events(
         self, *, environment: str | None = None, plan: str | None = None, limit: int = 1000
