@@ -168,15 +168,21 @@ class Demo:
     def tidegate(self, *arguments: str) -> int:
         """Run the program before everybody's eyes; its exit status."""
         print(f"{bold('$')} {bold('tidegate ' + ' '.join(quoted(argument) for argument in arguments))}\n", flush=True)
-        return subprocess.run([TIDEGATE, *arguments], cwd=self.project, check=False).returncode
+        try:
+            return subprocess.run([TIDEGATE, *arguments], cwd=self.project, check=False).returncode
+        except OSError as error:
+            raise DemoFailed(f"{TIDEGATE} cannot be run: {error}; `make install` installs it") from error
 
     def git(self, *arguments: str) -> None:
         """Run git in the copy. Raises `DemoFailed`."""
         # Variables such as GIT_DIR would lead it to another repository.
         env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        result = subprocess.run(
-            ["git", *arguments], cwd=self.project, env=env, capture_output=True, text=True, timeout=60, check=False
-        )
+        try:
+            result = subprocess.run(
+                ["git", *arguments], cwd=self.project, env=env, capture_output=True, text=True, timeout=60, check=False
+            )
+        except OSError as error:
+            raise DemoFailed(f"git cannot be run: {error}") from error
         if result.returncode:
             raise DemoFailed(f"`git {' '.join(arguments)}` failed:\n{result.stderr}")
 

@@ -1,0 +1,50 @@
+"""The texts that a newcomer reads first say nothing that is not so."""
+
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "examples/storefront/README.md")
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_link_leads_somewhere(text: str) -> None:
+    """Pictures, files and folders alike."""
+    content = (ROOT / text).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)[^)]*\)", content):
+        if "://" not in link:
+            assert ((ROOT / text).parent / link).exists(), f"{text} links to {link}"
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    """At most 150 lines."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_picture_is_a_picture() -> None:
+    """It is well-formed, has a title for those who do not see it, and loads nothing from anywhere."""
+    text = (ROOT / "docs" / "picture.svg").read_text(encoding="utf-8")
+    picture = ET.fromstring(text)
+    assert picture.tag.endswith("svg")
+    assert picture.find("{http://www.w3.org/2000/svg}title") is not None
+    assert "href" not in text
+
+
+@pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_that_is_named_exists(text: str) -> None:
+    """Nobody is sent to a command that is not there."""
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"(?:^\$ |`)make ([a-z-]+)", (ROOT / text).read_text(encoding="utf-8"), re.MULTILINE))
+    assert named
+    assert named <= targets
+
+
+def test_the_ci_entry_is_a_program() -> None:
+    """It can be started, and the shell understands all of it."""
+    script = ROOT / ".ci" / "run"
+    assert script.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", str(script)], check=True, timeout=10)
