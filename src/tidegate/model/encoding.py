@@ -204,7 +204,7 @@ def step_to_json(step: Step) -> Json:
 def step_from_json(value: Any) -> Step:
     """The reverse of `step_to_json`."""
     kind = value.get("kind") if type(value) is dict else None
-    if kind not in _STEPS:
+    if type(kind) is not str or kind not in _STEPS:
         raise StoreError(
             "cannot read a step",
             f"There is no kind of step {kind!r} here.",
@@ -278,11 +278,17 @@ def plan_to_json(plan: Plan) -> Json:
 def plan_from_json(value: Any) -> Plan:
     """The reverse of `plan_to_json`; the digest is computed, so a plan cannot claim to be another one."""
     found = document(value, "plan", "environment parent changes")
+    try:
+        name = digest("plan", value)
+    except UnicodeEncodeError as error:  # half of a surrogate pair: JSON can write it, nothing else can
+        raise StoreError(
+            "cannot read a plan", "A text in it is no Unicode.", hint="It may have been changed."
+        ) from error
     return Plan(
         environment=text(found["environment"], "environment"),
         parent=number(found["parent"], "parent"),
         changes=tuple(_change_from_json(change) for change in items(found["changes"], "changes")),
-        digest=digest("plan", value),
+        digest=name,
     )
 
 

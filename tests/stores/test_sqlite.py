@@ -1,0 +1,182 @@
+"""The store in SQLite keeps the promises of a store, between processes too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tidegate.errors import StoreError
+from tidegate.ports.store import Event, Store
+from tidegate.stores.sql import SqlStore
+from tidegate.stores.tables import VERSION
+from tidegate.testing.store_conformance import StillClock, StoreConformance, a_pin, a_release, committed
+
+RACER = Path(__file__).with_name("racer.py")
+
+
+class TestSqlite(StoreConformance):
+    """The suite over a file."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path, clock: StillClock) -> AsyncIterator[Store]:
+        store = SqlStore.open(f"sqlite:///{tmp_path}/deep/store.db", clock)
+        yield store
+        await store.close()
+
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "store.db"
+
+
+async def test_what_was_kept_is_there_after_reopening(file: Path) -> None:
+    """A command ends; the next one goes on from there."""
+    store = SqlStore.open(file, StillClock())
+    await committed(store, {"a": a_pin("1")})
+    await store.put_release(a_release())
+    await store.close()
+    again = SqlStore.open(file, StillClock())
+    assert dict((await again.history("dev"))[0].pins) == {"a": a_pin("1")}
+    assert await again.releases() == [a_release()]
+    await again.close()
+
+
+async def test_nobody_else_on_the_machine_can_read_the_store(file: Path) -> None:
+    """The file and its log are for their owner only, whatever the umask is."""
+    before = os.umask(0)
+    try:
+        store = SqlStore.open(file, StillClock())
+        await store.append(Event("dev", "noted"))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in file.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert "store.db-wal" in modes
+    assert set(modes.values()) == {0o600}
+    await store.close()
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, 99, -1])
+async def test_a_store_of_another_version_is_refused(file: Path, version: int) -> None:
+    """Before anything in it is touched."""
+    await SqlStore.open(file, StillClock()).close()
+    raw = sqlite3.connect(file)
+    raw.execute(f"PRAGMA user_version={version}")
+    raw.close()
+    with pytest.raises(StoreError, match=f"version {version}"):
+        SqlStore.open(file, StillClock())
+
+
+async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    """Text, and the database of another program; both stay as they are."""
+    text, other = tmp_path / "text", tmp_path / "other.db"
+    text.write_text("no database at all, but long enough to look like one\n" * 10)
+    raw = sqlite3.connect(other)
+    raw.execute("CREATE TABLE songs (title TEXT)")
+    raw.commit()
+    raw.close()
+    with pytest.raises(StoreError, match="not a database"):
+        SqlStore.open(text, StillClock())
+    with pytest.raises(StoreError, match="something else"):
+        SqlStore.open(other, StillClock())
+    assert text.read_text().startswith("no database")
+
+
+async def test_a_place_that_cannot_hold_a_store_is_named(tmp_path: Path) -> None:
+    """A folder, a path below a file, a kind of store that nobody knows."""
+    (tmp_path / "file").write_text("")
+    for location in (tmp_path, tmp_path / "file" / "store.db", "mystery://host/name"):
+        with pytest.raises(StoreError, match="cannot open the store"):
+            SqlStore.open(location, StillClock())
+
+
+async def test_a_store_that_vanished_or_broke_is_an_error_of_the_store(file: Path) -> None:
+    """Not of the library below."""
+    store = SqlStore.open(file, StillClock())
+    raw = sqlite3.connect(file)
+    raw.execute("DROP TABLE events")
+    raw.close()
+    with pytest.raises(StoreError, match="no such table"):
+        await store.append(Event("dev", "noted"))
+    await store.close()
+
+
+async def test_a_long_history_is_read_quickly(file: Path) -> None:
+    """100,000 events and 1,000 components: what `history` and `status` show takes a fraction of a second."""
+    store = SqlStore.open(file, StillClock())
+    raw = sqlite3.connect(file)
+    raw.executemany(
+        "INSERT INTO events (at, environment, actor, kind, plan, step, epoch, subject, body)"
+        " VALUES (1, ?, 'ana', 'noted', ?, '', 1, '', '{}')",
+        ((f"e{place % 10}", f"p{place % 1000}") for place in range(100_000)),
+    )
+    raw.commit()
+    raw.close()
+    await committed(store, {f"c{place}": a_pin(str(place)) for place in range(1000)})
+    for version in range(20):
+        await committed(store, {"c5": a_pin(f"new {version}")})
+    begun = time.perf_counter()
+    assert len(await store.events(environment="e3")) == 1000
+    assert len(await store.events(plan="p7")) == 100
+    assert len(await store.history("dev")) == 21
+    assert time.perf_counter() - begun < 1  # 0.05 s on a quiet machine
+    await store.close()
+
+
+def racer(file: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(RACER), str(file), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+async def test_of_many_that_claim_at_the_same_moment_one_gets_it(file: Path) -> None:
+    """Four processes, and the store is new to all of them; the others are told, and nothing is torn."""
+    racers = [racer(file, "claim") for _ in range(4)]
+    said = [process.communicate("go\n", timeout=60)[0].strip() for process in racers]
+    assert sorted(said) == ["claimed", "refused", "refused", "refused"]
+    assert [process.returncode for process in racers] == [0] * 4
+
+
+async def test_commits_of_many_processes_make_one_line(file: Path) -> None:
+    """Three processes plan, claim and commit 15 changes each: 45 revisions, each on top of another, none lost."""
+    racers = [racer(file, "commit", name, "15") for name in ("x", "y", "z")]
+    said = [process.communicate("go\n", timeout=60)[0].strip() for process in racers]
+    assert said == ["committed 15"] * 3
+    store = SqlStore.open(file, StillClock())
+    history = await store.history("dev", limit=100)
+    record = await store.environment("dev")
+    await store.close()
+    assert len(history) == 45
+    assert len({revision.number for revision in history}) == 45
+    assert [revision.parent for revision in history] == [*(r.number for r in history[1:]), 0]
+    assert {name: pin.shape.replicas for name, pin in history[0].pins.items()} == {"x": 15, "y": 15, "z": 15}
+    assert record.claims == ()
+
+
+async def test_a_process_that_dies_in_a_transaction_leaves_nothing_of_it(file: Path) -> None:
+    """And the next writer goes on at once."""
+    store = SqlStore.open(file, StillClock())
+    await store.append(Event("dev", "before"))
+    process = racer(file, "die")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "written\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    await store.append(Event("dev", "after"))
+    assert [event.kind for event in await store.events()] == ["before", "after"]
+    await store.close()
