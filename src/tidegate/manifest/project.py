@@ -1,0 +1,221 @@
+"""From a folder to a `Project`: find the manifests, read them, check them, and say everything that is wrong at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from posixpath import dirname
+from typing import Any
+
+from pathspec import GitIgnoreSpec
+
+from tidegate.errors import ManifestError, Problem, ProjectNotFound
+from tidegate.manifest import organization as tidegate_yaml
+from tidegate.manifest import service as service_yaml
+from tidegate.manifest.check import Assembled, assemble
+from tidegate.manifest.models import ComponentSpec, Project
+from tidegate.manifest.organization import Organization, read_organization
+from tidegate.manifest.reader import START, Report, read
+from tidegate.manifest.service import read_service
+
+LATER_KINDS = {f"{kind}.yaml": kind for kind in ("worker", "task", "module", "library")}
+SKIPPED = frozenset({"node_modules", "__pycache__", "venv"})  # and everything hidden
+_FOREIGN = re.compile(rb"^apiVersion:", re.MULTILINE)  # Kubernetes manifests are often called service.yaml too
+_NAME_LINE = re.compile(rb"^name:[ \t]*[\"']?([a-z][a-z0-9-]*)", re.MULTILINE)
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder with a `tidegate.yaml`, from `start` upwards. Raises `ProjectNotFound`."""
+    begin = start.resolve()
+    for folder in (begin, *begin.parents):
+        if (folder / tidegate_yaml.FILE).is_file():
+            return folder
+    raise ProjectNotFound(
+        "cannot find a project",
+        f"There is no {tidegate_yaml.FILE} in {begin} or in a folder above it.",
+        hint="Run `tidegate init` in the folder of your project, or change to one that has it.",
+    )
+
+
+def load(root: Path) -> Project:
+    """Everything the manifests under `root` say.
+
+    Raises `ManifestError` with every problem of every file, and `ProjectNotFound` if there is no `tidegate.yaml`.
+    """
+    root = root.resolve()
+    top = root / tidegate_yaml.FILE
+    if not top.is_file():
+        raise ProjectNotFound(
+            "cannot find a project", f"There is no {tidegate_yaml.FILE} in {root}.", hint="Run `tidegate init` there."
+        )
+    problems: list[Problem] = []
+    organization = _read_top(top, problems)
+    specs, unreadable = _read_components(root, organization, problems)
+    assembled = assemble(organization, specs, frozenset(unreadable))
+    problems.extend(assembled.problems)
+    components = _with_files(root, assembled, problems)
+    if problems:
+        raise ManifestError(sorted(set(problems)))
+    return Project(
+        root=root,
+        organization=organization.name,
+        teams=organization.teams or {},
+        environments=assembled.environments,
+        components=components,
+        build_pass=organization.build_pass,
+    )
+
+
+def _read_top(top: Path, problems: list[Problem]) -> Organization:
+    report = Report(tidegate_yaml.FILE)
+    content = _content(top, report)
+    table = None if content is None else read(content, report)
+    organization = Organization() if table is None else read_organization(table, report)
+    problems.extend(report.problems)
+    return organization
+
+
+def _read_components(
+    root: Path, organization: Organization, problems: list[Problem]
+) -> tuple[list[ComponentSpec], set[str]]:
+    specs, unreadable = [], set()
+    for found in find_manifests(root, problems):
+        report = Report(found.path)
+        folder = dirname(found.path) or "."
+        content = _content(root / found.path, report)
+        if content is not None and _FOREIGN.search(content):
+            continue
+        if found.kind != "service":
+            report.add(START, f"kind {found.kind} is not supported by this version", "It knows service (service.yaml).")
+        table = None if content is None else read(content, report)
+        if table is None or found.kind != "service":
+            written = _NAME_LINE.search(content or b"")
+            unreadable.add(written[1].decode() if written else Path(root, folder).name)
+            problems.extend(report.problems if found.kind == "service" else report.problems[:1])
+            continue
+        specs.append(read_service(table, organization, report, root.name))
+        problems.extend(report.problems)
+    return specs, unreadable
+
+
+def _content(file: Path, report: Report) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        report.add(START, f"the file cannot be read: {error.strerror}", "Check who may read it.")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A manifest: its path relative to the root, and its kind as the file's name says."""
+
+    path: str
+    kind: str
+
+
+def find_manifests(root: Path, problems: list[Problem]) -> Iterator[Found]:
+    """The manifests of components under `root`, in no particular order.
+
+    Hidden folders, installed packages, what the root's `.gitignore` names, other projects and links are not entered.
+    """
+    ignored = _ignored(root)
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(root / folder) as listing:
+                entries = list(listing)
+        except OSError as error:
+            problems.append(Problem(folder or ".", *START, f"the folder cannot be read: {error.strerror}"))
+            continue
+        names = {entry.name for entry in entries}
+        if folder and tidegate_yaml.FILE in names:
+            continue
+        if service_yaml.FILE in names:
+            yield Found(f"{folder}{service_yaml.FILE}", "service")
+        for name in sorted(names & LATER_KINDS.keys()):
+            yield Found(f"{folder}{name}", LATER_KINDS[name])
+        for entry in entries:
+            if entry.name[0] == "." or entry.name in SKIPPED or not entry.is_dir(follow_symlinks=False):
+                continue
+            inner = f"{folder}{entry.name}/"
+            if ignored is None or not ignored.match_file(inner):
+                waiting.append(inner)
+
+
+def _ignored(root: Path) -> GitIgnoreSpec | None:
+    try:
+        lines = (root / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
+        return GitIgnoreSpec.from_lines(lines)
+    except (OSError, ValueError):  # none there, or a pattern that git would refuse too
+        return None
+
+
+def _with_files(root: Path, assembled: Assembled, problems: list[Problem]) -> dict[str, ComponentSpec]:
+    """The components with their settings files, after everything they name in the checkout was looked at."""
+    components = {}
+    for name, spec in assembled.components.items():
+        for source in spec.sources:
+            if f"sources.{source}" in spec.positions and not (root / source).exists():
+                at = spec.position(f"sources.{source}")
+                problems.append(Problem(spec.manifest, *at, f"there is no {source}", "A source is a folder or file."))
+        components[name] = spec if spec.settings is None else _with_settings(root, spec, assembled, problems)
+    return components
+
+
+def _with_settings(root: Path, spec: ComponentSpec, assembled: Assembled, problems: list[Problem]) -> ComponentSpec:
+    folder = root / (spec.settings or ".")
+    at = spec.position("settings")
+    if not folder.is_dir():
+        hint = "Make it, with one file for each environment, such as dev.json; or remove settings:."
+        problems.append(Problem(spec.manifest, *at, f"there is no folder {spec.settings}", hint))
+        return spec
+    try:
+        present = {entry.name for entry in folder.iterdir()}
+    except OSError as error:
+        problems.append(Problem(spec.manifest, *at, f"the folder {spec.settings} cannot be read: {error.strerror}"))
+        return spec
+    files: dict[str, Path] = {}
+    lacking: list[str] = []
+    for environment in assembled.environments.values():
+        if spec.name not in environment.components:
+            continue
+        names = [f"{name}.json" for name in (*environment.lineage, "default")]
+        chosen = next((name for name in names if name in present), None)
+        if chosen is None:
+            lacking.append(environment.name)
+        else:
+            files[environment.name] = folder / chosen
+    if lacking:
+        wanted = ", ".join(f"{name}.json" for name in lacking)
+        message = f"settings for {', '.join(lacking)} are missing in {spec.settings}"
+        problems.append(Problem(spec.manifest, *at, message, f"Add {wanted}, or default.json for all of them."))
+    for file in sorted(set(files.values())):
+        _check_json(file, file.relative_to(root).as_posix(), problems)
+    return replace(spec, settings_files=files)
+
+
+def _check_json(file: Path, name: str, problems: list[Problem]) -> None:
+    report = Report(name)
+    content = _content(file, report)
+    if content is not None:
+        try:
+            found = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
+            if not isinstance(found, dict):
+                report.add(START, "settings must be a JSON object", "Write {…} around them.")
+        except json.JSONDecodeError as error:
+            report.add((error.lineno, error.colno), f"this is not JSON: {error.msg}")
+        except UnicodeDecodeError:
+            report.add(START, "the file is not valid UTF-8", "Save it in the encoding UTF-8.")
+        except (ValueError, RecursionError) as error:
+            report.add(START, f"this is not JSON that every program reads: {error}")
+    problems.extend(report.problems)
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is no value of JSON")
