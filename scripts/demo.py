@@ -156,7 +156,7 @@ class Demo:
     @contextmanager
     def load(self, url: str) -> Iterator[Load]:
         """Visitors, while something else happens."""
-        command = [sys.executable, str(ROOT / "scripts" / "load.py"), url, "--rate", "80"]
+        command = [sys.executable, str(ROOT / "scripts" / "load.py"), url, "--rate", "100"]
         # In a session of its own: Ctrl-C is for the command that is being shown.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         load = Load(process)
