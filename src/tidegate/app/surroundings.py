@@ -1,0 +1,38 @@
+"""Where and with what a command of a person runs inside an environment."""
+
+from __future__ import annotations
+
+from tidegate.app.workspace import Workspace
+from tidegate.errors import TidegateError, UsageError
+from tidegate.ports.target import DescribesInstances, Surroundings
+
+
+async def of_component(workspace: Workspace, environment: str, component: str) -> Surroundings:
+    """What an instance of the group has that the component's entry leads to.
+
+    Raises `UsageError` if nothing of it runs, `TidegateError` if the target cannot tell.
+    """
+    entry = (await workspace.target.observe(environment)).entries.get(component)
+    if entry is None:
+        workspace.check_components((component,))
+        raise UsageError(
+            f"cannot run inside {component}",
+            f"Nothing of it runs in {environment}.",
+            hint=f"`tidegate up {environment}` starts it.",
+        )
+    if not isinstance(workspace.target, DescribesInstances):
+        raise TidegateError(f"cannot run inside {component}", "This target cannot tell how its instances are set up.")
+    return await workspace.target.surroundings(entry)
+
+
+async def of_environment(workspace: Workspace, environment: str) -> dict[str, str]:
+    """`TIDEGATE_ENVIRONMENT`, and `<COMPONENT>_URL` of every entry."""
+    urls = (await workspace.target.observe(environment)).urls
+    return {
+        **{f"{_variable(component)}_URL": url for component, url in urls.items()},
+        "TIDEGATE_ENVIRONMENT": environment,
+    }
+
+
+def _variable(component: str) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in component).upper()

@@ -1,0 +1,84 @@
+"""`tidegate exec`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Never
+
+import typer
+
+from tidegate.cli import options
+from tidegate.cli.session import in_workspace, invocation
+from tidegate.errors import TidegateError, UsageError
+from tidegate.ports.target import Surroundings
+
+
+def exec_(
+    ctx: typer.Context,
+    environment: options.Environment,
+    component: options.OneComponent = None,
+    json: options.Json = False,
+) -> int:
+    """Run a command inside an environment: tidegate exec ENV [COMPONENT] -- COMMAND.
+
+    With a COMPONENT the command runs in the folder of its running release, with exactly the environment variables that
+    its instances have. Without one it runs here, with yours and the address of every entry as <COMPONENT>_URL.
+    Standard input and output are the command's own.
+
+    Examples:
+
+      tidegate exec dev -- sh -c 'curl $BACKEND_URL/healthz'
+
+      tidegate exec dev backend -- python -m backend.shell
+
+    Exit status: that of the command; 1 it could not be run, 64 wrong use.
+    """
+    from tidegate.app.surroundings import of_component, of_environment
+    from tidegate.app.workspace import Workspace
+
+    command = invocation(ctx).behind_dashes
+    if not command:
+        raise UsageError("cannot run nothing", "The command comes behind two dashes.", hint="tidegate exec dev -- env")
+
+    async def work(workspace: Workspace) -> Surroundings:
+        workspace.environment(environment)
+        if component is not None:
+            return await of_component(workspace, environment, component)
+        urls = await of_environment(workspace, environment)
+        return Surroundings(str(invocation(ctx).folder), {**os.environ, **urls})
+
+    where = in_workspace(ctx, work)
+    if json:
+        return _captured(environment, component or "", command, where)
+    _replace(command, where)
+
+
+def _captured(environment: str, component: str, command: tuple[str, ...], where: Surroundings) -> int:
+    from tidegate.cli.documents import ExecDocument
+    from tidegate.cli.output import write
+
+    try:
+        done = subprocess.run(  # noqa: PLW1510  (its status is the answer)
+            command, cwd=where.folder, env=dict(where.env), capture_output=True, text=True, errors="replace"
+        )
+    except OSError as error:
+        raise _cannot_run(command, error) from error
+    write(ExecDocument(environment, component, command, done.returncode, done.stdout, done.stderr))
+    return done.returncode
+
+
+def _replace(command: tuple[str, ...], where: Surroundings) -> Never:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        os.chdir(Path(where.folder))
+        os.execvpe(command[0], command, dict(where.env))  # noqa: S606  (the caller's own command, no shell)
+    except OSError as error:
+        raise _cannot_run(command, error) from error
+
+
+def _cannot_run(command: tuple[str, ...], error: OSError) -> TidegateError:
+    return TidegateError(f"cannot run {command[0]}", error.strerror or str(error))

@@ -1,0 +1,71 @@
+"""`tidegate plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tidegate.cli import options
+from tidegate.cli.session import in_workspace, invocation
+
+
+def plan(
+    ctx: typer.Context,
+    environment: options.Environment,
+    only: options.Only = None,
+    with_needs: options.WithNeeds = False,
+    remove: options.Remove = None,
+    out_file: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Make the releases and save the plan, for `tidegate apply`."),
+    ] = None,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 2 when there is something to do.")
+    ] = False,
+    json: options.Json = False,
+) -> int:
+    """Show what `up` would do, and why: change by change, step by step.
+
+    Shows what differs in releases, settings and shape, how many processes run at the worst moment, and what cannot be
+    undone. Secrets appear as references only. Writes nothing, unless --out is given.
+
+    Examples:
+
+      tidegate plan dev
+
+      tidegate plan dev --out dev.plan           then: tidegate apply dev.plan
+
+      tidegate plan dev --detailed-exitcode      in scripts: 0 nothing to do, 2 something to do
+
+    Exit status: 0 planned, 1 not possible, 2 something to do (with --detailed-exitcode), 64 wrong use.
+    """
+    from tidegate.app.change import Selection, plan_up
+    from tidegate.app.explain import explain, old_settings
+    from tidegate.app.workspace import Workspace
+    from tidegate.cli.documents import PlanDocument
+    from tidegate.cli.output import write
+    from tidegate.cli.plan_file import save
+    from tidegate.cli.views.console import err, out
+    from tidegate.cli.views.plan import show_plan
+    from tidegate.cli.views.progress import ProgressView
+
+    selection = Selection(tuple(only or ()), with_needs, tuple(remove or ()))
+    file = invocation(ctx).folder / out_file if out_file else None
+
+    async def work(workspace: Workspace) -> int:
+        with ProgressView(err()) as progress:
+            planned = await plan_up(workspace, environment, selection, build=progress.build if file else None)
+        view = explain(planned, await old_settings(planned, workspace.store.blob))
+        if file:
+            save(planned.plan, file)
+        if json:
+            write(PlanDocument(view, str(file) if file else None))
+        else:
+            show_plan(out(), view, full=True)
+            if file:
+                out().print(f"\nSaved. Next: tidegate apply {out_file}", soft_wrap=True)
+        return 2 if detailed_exitcode and view.changes else 0
+
+    return in_workspace(ctx, work)

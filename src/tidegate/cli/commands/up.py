@@ -1,0 +1,66 @@
+"""`tidegate up`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tidegate.cli import options
+from tidegate.cli.session import in_workspace
+
+
+def up(
+    ctx: typer.Context,
+    environments: options.Environments,
+    only: options.Only = None,
+    with_needs: options.WithNeeds = False,
+    remove: options.Remove = None,
+    yes: options.Yes = False,
+    why: options.Why = "",
+    dry_run: options.DryRun = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the whole plan, as `plan` does.")] = False,
+    json: options.Json = False,
+) -> int:
+    """Release what changed and bring environments to it.
+
+    Makes the releases that this checkout says, starts what differs beside what runs, switches all of it at once, watches
+    it for a while and removes the old. If anything fails, or on Ctrl-C, everything is put back. Components that this
+    checkout does not have are left alone. Running it again when nothing differs does nothing.
+
+    Asks only where something goes away (--remove); without a terminal that needs --yes.
+
+    Examples:
+
+      tidegate up dev                                everything of this checkout
+
+      tidegate up dev stage --why "new prices"       two environments side by side
+
+      tidegate up dev --only frontend --with-needs   one component and what it needs
+
+    Exit status: 0 done or nothing to do, 1 put back or not possible, 64 wrong use.
+    """
+    from tidegate.app.change import Planned, Selection, plan_up
+    from tidegate.app.workspace import Workspace
+    from tidegate.cli.changing import Changing, Manner
+    from tidegate.cli.documents import UpDocument
+    from tidegate.cli.output import write
+    from tidegate.cli.views.progress import ProgressView
+
+    selection = Selection(tuple(only or ()), with_needs, tuple(remove or ()))
+
+    async def work(workspace: Workspace) -> int:
+        for name in environments:
+            workspace.environment(name)
+        manner = Manner("apply", yes=yes, json=json, dry_run=dry_run, full=verbose, why=why)
+        changing = Changing(workspace, manner)
+
+        async def plan(progress: ProgressView, environment: str) -> Planned:
+            return await plan_up(workspace, environment, selection, build=None if dry_run else progress.build)
+
+        courses = await changing.run(list(dict.fromkeys(environments)), plan)
+        if json:
+            write(UpDocument(any(course.applied for course in courses), changing.results(courses)))
+        return 0 if all(course.succeeded for course in courses) else 1
+
+    return in_workspace(ctx, work)

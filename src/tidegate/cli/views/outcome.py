@@ -1,0 +1,156 @@
+"""What came of a change that did not get through: one screen, what it says first is what matters most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tidegate.app.explain import in_words
+from tidegate.cli.views.console import clean
+from tidegate.errors import StepFailed, TidegateError
+from tidegate.execution.progress import ChangeResult, Fate
+from tidegate.model.digest import short
+from tidegate.model.plan import PlannedStep
+from tidegate.model.step import Retire, Route, Scale, Start
+
+LOG_LINES = 8
+DETAIL_LINES = 4
+STEP_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A change that did not get through. `parent` names the revision below it, "" if there was none.
+
+    `switched` says for how many seconds users met the new releases; None if they never did.
+    """
+
+    environment: str
+    parent: str
+    result: ChangeResult
+    switched: float | None = None
+    stopped: bool = False
+
+
+def show_failure(console: Console, failure: Failure) -> None:
+    """At most 24 lines at 80 columns."""
+    unsettled = failure.result.fate is Fate.UNSETTLED
+    console.print(_headline(failure), soft_wrap=True)
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in _unsettled(failure) if unsettled else _undone(failure):
+        grid.add_row(f"  {name}", value)
+    console.print(grid)
+
+
+def unfinished_text(environment: str, result: ChangeResult) -> Text:
+    """A change that is committed and could not be finished."""
+    why = result.unfinished.summary if result.unfinished else ""
+    return Text(
+        clean(
+            f"{environment}: the change is committed, but something old is left ({why}). The next command that changes "
+            f"{environment} finishes it, or `tidegate recover {environment}` now."
+        ),
+        style="yellow",
+    )
+
+
+def _headline(failure: Failure) -> Text:
+    names = ", ".join(failure.result.change.components)
+    if failure.result.fate is Fate.UNSETTLED:
+        return Text(
+            f"{failure.environment} is unsettled: {names} could neither be changed nor put back.", style="bold red"
+        )
+    if failure.stopped:
+        return Text(f"{failure.environment}: stopped. {names} put back.", style="bold yellow")
+    component = _component(failure.result.failure)
+    culprit = component or names
+    both = "it was" if failure.result.change.components == (component,) else f"{names} were"
+    return Text(f"{failure.environment}: {culprit} failed, and {both} put back.", style="bold red")
+
+
+def _undone(failure: Failure) -> list[tuple[str, Text]]:
+    rows = _why(failure.result.failure)
+    rows.append(("Put back", Text(_put_back(failure.result.put_back))))
+    if failure.switched is None:
+        rows.append(("Users", Text("were not affected: the switch had not happened", style="green")))
+    else:
+        rows.append(("Users", Text(f"met the new releases for {failure.switched:.1f} s, until the switch back")))
+    rows.append(("Stays", Text(_stays(failure))))
+    rows.append(("Next", Text(_next(failure), style="cyan")))
+    return rows
+
+
+def _unsettled(failure: Failure) -> list[tuple[str, Text]]:
+    rows = _why(failure.result.failure)
+    if failure.result.unfinished:
+        rows.append(("Undo", Text(_limited(failure.result.unfinished, DETAIL_LINES))))
+    for planned in failure.result.change.steps[:STEP_LINES]:
+        rows.append((planned.phase.value, Text(clean(in_words(planned.step)), style="dim")))
+    more = len(failure.result.change.steps) - STEP_LINES
+    if more > 0:
+        rows.append(("", Text(f"… and {more} more", style="dim")))
+    rows.append(("Next", Text(f"tidegate status {failure.environment}\ntidegate recover {failure.environment}", "cyan")))
+    return rows
+
+
+def _why(error: TidegateError | None) -> list[tuple[str, Text]]:
+    if error is None:
+        return []
+    where = f"{error.address}: " if error.address else ""
+    rows = [("Why", Text(f"{clean(where)}{_limited(error, DETAIL_LINES)}"))]
+    if isinstance(error, StepFailed) and error.log:
+        lines = [clean(line).replace("\n", " ")[:200] for line in error.log[-LOG_LINES:]]
+        rows.append(("Log", Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")))
+    return rows
+
+
+def _limited(error: TidegateError, lines: int) -> str:
+    detail = clean(error.detail).splitlines()
+    shown = [clean(error.summary), *detail[:lines]]
+    if len(detail) > lines:
+        shown[-1] += " …"
+    return "\n".join(shown)
+
+
+def _put_back(steps: Sequence[PlannedStep]) -> str:
+    routed = [move for planned in steps if isinstance(planned.step, Route) for move in planned.step.entries]
+    texts = []
+    if back := [move.to.name for move in routed if move.to]:
+        texts.append(f"traffic to {', '.join(back)}")
+    if started := [planned.step.group.name for planned in steps if isinstance(planned.step, Start)]:
+        texts.append(f"started {', '.join(started)}")
+    if gone := [planned.step.group.name for planned in steps if isinstance(planned.step, Retire | Scale)]:
+        texts.append(f"removed {', '.join(gone)}")
+    return "; ".join(texts) or "nothing had been changed yet"
+
+
+def _stays(failure: Failure) -> str:
+    old = [f"{pin.component} {short(pin.old.release)}" for pin in failure.result.change.pins if pin.old]
+    if not old:
+        return "nothing of it ran before, and nothing does now"
+    return f"{failure.parent}: {', '.join(old)}" if failure.parent else ", ".join(old)
+
+
+def _next(failure: Failure) -> str:
+    environment = failure.environment
+    if failure.stopped:
+        return f"tidegate up {environment}"
+    error = failure.result.failure
+    component = _component(error)
+    lines = [error.hint] if error and error.hint else []
+    if isinstance(error, StepFailed) and "." in error.instance:
+        group = error.instance.rpartition("/")[2].rpartition(".")[0]
+        lines.append(f"tidegate logs -e {environment} {group}")
+    elif component:
+        lines.append(f"tidegate logs -e {environment} {component}")
+    return clean("\n".join([*lines, f"tidegate plan {environment}"]))
+
+
+def _component(error: TidegateError | None) -> str:
+    return error.component if isinstance(error, StepFailed) else ""
