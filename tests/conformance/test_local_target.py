@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-
 from tests.local.worlds import QUICK, SERVICE, World, get, python, world
+
 from tidegate.model.component import Health, HealthKind, Release
 from tidegate.model.digest import short
 from tidegate.testing.target_conformance import Behaviour, TargetConformance

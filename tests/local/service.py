@@ -1,22 +1,30 @@
 """A small program that stands for a user's service: raw asyncio, so that it starts in 50 ms.
 
-GET / answers with the releases that took part; /healthz as told; /env with its environment; /slow after 1 s; /exit ends it; /sick
-and /well change its health; /hang stops it from answering anything.
+GET / answers with the releases that took part; /healthz as told; /env with its environment; /slow after 1 s; /exit
+ends it; /sick and /well change its health; /hang stops it from answering anything.
 """
+
+from __future__ import annotations
 
 import asyncio
 import json
 import os
 import sys
+from typing import Any
 
 BEHAVIOUR = sys.argv[1] if len(sys.argv) > 1 else "good"
 COMPONENT = os.environ["TIDEGATE_COMPONENT"]
 NEEDS = [name for name in os.environ if name.endswith("_URL") and os.environ[name].startswith("http://127.")]
-healthy = BEHAVIOUR != "never-healthy"
-hanging = False
 
 
-async def fetch(url):
+class Mood:
+    """What requests can change."""
+
+    healthy = BEHAVIOUR != "never-healthy"
+    hanging = False
+
+
+async def fetch(url: str) -> Any:
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -28,19 +36,19 @@ async def fetch(url):
     return json.loads(body)
 
 
-async def answer(path):
-    global healthy, hanging
+async def answer(path: str) -> tuple[int, Any]:
     match path:
         case "/healthz":
-            return (200 if healthy else 500), {}
+            return (200 if Mood.healthy else 500), {}
         case "/sick" | "/well":
-            healthy = path == "/well"
+            Mood.healthy = path == "/well"
             return 200, {}
         case "/hang":
-            hanging = True
+            Mood.hanging = True
             return 200, {}
         case "/exit":
-            print("asked to exit", flush=True)
+            sys.stdout.write("asked to exit\n")
+            sys.stdout.flush()
             os._exit(7)
         case "/env":
             return 200, dict(os.environ)
@@ -50,7 +58,8 @@ async def answer(path):
             await asyncio.sleep(1)
             return 200, {}
     if BEHAVIOUR == "breaks-under-traffic":
-        print("ERROR: division by zero", flush=True)
+        sys.stdout.write("ERROR: division by zero\n")
+        sys.stdout.flush()
         return 500, {}
     took_part = {COMPONENT: os.environ["TIDEGATE_RELEASE"]}
     for need in NEEDS:
@@ -61,12 +70,12 @@ async def answer(path):
     return 200, took_part
 
 
-async def serve(reader, writer):
+async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            while hanging:
-                await asyncio.sleep(3600)
+            if Mood.hanging:
+                await asyncio.Event().wait()
             status, body = await answer(head.split(b" ")[1].decode())
             content = json.dumps(body).encode()
             writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(content)) + content)
@@ -79,13 +88,14 @@ async def serve(reader, writer):
         writer.close()
 
 
-async def main():
+async def main() -> None:
     server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]))
-    print("listening", os.environ["PORT"], flush=True)
+    sys.stdout.write(f"listening on {os.environ['PORT']}\n")
+    sys.stdout.flush()
     await server.serve_forever()
 
 
 if BEHAVIOUR == "exits":
-    print("cannot go on", flush=True)
+    sys.stdout.write("cannot go on\n")
     sys.exit(3)
 asyncio.run(main())

@@ -28,6 +28,8 @@ FROM_CALLER = (
 )  # fmt: skip
 """All that the agent has of the caller's environment: it lives longer than the caller's secrets should."""
 
+_SPOKEN = (__version__, PROTOCOL)
+
 
 class AgentLost(Exception):
     """The connection ended before an answer came; since steps say what shall be, asking again is harmless."""
@@ -71,7 +73,7 @@ class AgentClient:
         """Wait until the agent that said it is ending has ended."""
         self._socket = None
         with anyio.move_on_after(PATIENCE * 4):
-            while self.running():
+            while self.running():  # noqa: ASYNC110 - another process sets no event
                 await anyio.sleep(0.01)
 
     async def _ready(self) -> Path:
@@ -97,7 +99,7 @@ class AgentClient:
     async def _same_version(self, path: Path) -> bool:
         """Otherwise it is asked to leave what it supervises to the next, and has left on return."""
         agent = await _exchange(path, "GET", "/agent", None, PATIENCE)
-        if (agent["version"], agent["protocol"]) == (__version__, PROTOCOL):
+        if (agent["version"], agent["protocol"]) == _SPOKEN:
             return True
         await _exchange(path, "POST", "/leave", None, PATIENCE)
         await self.ended()

@@ -115,6 +115,24 @@ class InstanceLog:
             path.unlink(missing_ok=True)
 
 
+def rotate_by_name(path: Path, *, limit: int = LIMIT, keep: int = KEEP) -> bool:
+    """Rename a file whose writer can be told to open another: `access.log` to `access.log.1` and so on.
+
+    Returns whether it did; then the writer has to be told.
+    """
+    try:
+        if path.stat().st_size <= limit:
+            return False
+    except FileNotFoundError:
+        return False
+    for number in range(keep - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    path.replace(path.with_name(f"{path.name}.1"))
+    return True
+
+
 def _tail(path: Path, begin: int, end: int, lines: int) -> list[str]:
     content = b""
     if not path.exists():

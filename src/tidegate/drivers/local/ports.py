@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import socket
@@ -79,6 +80,11 @@ class PortRegistry:
         with self._locked() as registry:
             return dict(registry["projects"].get(self._project, {}))
 
+    def _first(self) -> int:
+        """Where a new registry begins: different for each user, whose programs may start at the same moment."""
+        name = hashlib.sha256(os.fsencode(self._file)).digest()
+        return FIRST + int.from_bytes(name[:4]) % (LAST - FIRST + 1)
+
     def _free(self, registry: dict[str, Any], taken: set[int]) -> int:
         for _ in range(LAST - FIRST + 1):
             port: int = registry["next"]
@@ -111,7 +117,7 @@ class PortRegistry:
         try:
             content: dict[str, Any] = json.loads(self._file.read_text())
         except FileNotFoundError:
-            return {"next": FIRST, "projects": {}}
+            return {"next": self._first(), "projects": {}}
         except ValueError as error:
             raise TargetError(
                 "cannot read the port registry",

@@ -20,7 +20,7 @@ from tidegate.drivers.local.protocol import (
     observed_from_json,
     start_to_json,
 )
-from tidegate.errors import ArtifactDamaged, SecretError, StepFailed, TidegateError
+from tidegate.errors import ArtifactDamaged, SecretError, StepFailed, TargetError, TidegateError
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Artifact, Release
 from tidegate.model.observed import Observed
@@ -77,7 +77,10 @@ class LocalTarget:
 
     async def run(self, step: Step, epoch: Epoch) -> Outcome:
         """Make what the step states true; see `tidegate.ports.target.Target`."""
-        kind, body = await self._resolve(step, epoch)
+        if isinstance(step, Prepare):
+            await self._prepare(step, epoch)
+            return Outcome()
+        kind, body = await self._resolve(step)
         answer = await self._step(kind, body, epoch)
         return Outcome(urls=answer["urls"])
 
@@ -100,12 +103,23 @@ class LocalTarget:
 
     async def surroundings(self, group: GroupAddress) -> Surroundings:
         """Folder and variables of the group's instances, without what only one instance has (PORT)."""
+        if not self._agent.running() and not self._has_groups():
+            raise TargetError(
+                f"cannot describe {group.name}",
+                f"Nothing runs in {group.environment}.",
+                hint=f"Start it: tidegate up {group.environment}",
+            )
         path = f"/surroundings/{group.environment}/{group.component}/{group.born}"
         answer = await self._agent.call("GET", path, patience=PATIENCE)
         return Surroundings(answer["folder"], answer["env"])
 
     async def logs(
-        self, environment: str, groups: Sequence[GroupAddress], *, tail: int, follow: bool
+        self,
+        environment: str,  # noqa: ARG002 - the groups say it too
+        groups: Sequence[GroupAddress],
+        *,
+        tail: int,
+        follow: bool,
     ) -> AsyncIterator[LogLine]:
         """The last `tail` lines of each instance, group by group, then new lines as they come if `follow`."""
         places: dict[Path, int] = {}
@@ -140,12 +154,18 @@ class LocalTarget:
         answer: Json = await self._agent.call("POST", f"/steps/{kind}", {"epoch": stamp, "step": body})
         return answer
 
-    async def _resolve(self, step: Step, epoch: Epoch) -> tuple[str, Json]:
+    async def _prepare(self, step: Prepare, epoch: Epoch) -> None:
+        # The agent and its gateway start while the files are compared.
+        fenced = asyncio.create_task(self._step("prepare", {}, epoch))
+        try:
+            await self._place(step.component, step.release)
+            await fenced
+        finally:
+            fenced.cancel()
+            await asyncio.wait([fenced])
+
+    async def _resolve(self, step: Start | Verify | Route | Observe | Scale | Retire) -> tuple[str, Json]:
         match step:
-            case Prepare():
-                # The agent and its gateway start while the files are compared.
-                await asyncio.gather(self._step("prepare", {}, epoch), self._place(step.component, step.release))
-                return "prepare", {}
             case Start():
                 return "start", start_to_json(await self._start(step))
             case Verify():

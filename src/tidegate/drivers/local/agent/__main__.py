@@ -121,11 +121,13 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     duties = [
         asyncio.create_task(duty()) for duty in (project.follow_health, project.keep_gateway, project.rotate_logs)
     ]
-    await server.ended.wait()
+    unused = asyncio.create_task(project.unused())
+    ended = asyncio.create_task(server.ended.wait())
+    await asyncio.wait({ended, unused}, return_when=asyncio.FIRST_COMPLETED)
     connections.close()
-    for duty in duties:
+    for duty in (*duties, unused, ended):
         duty.cancel()
-    await asyncio.wait(duties)
+    await asyncio.wait([*duties, unused, ended])
     await _finish_answers()
     if project.idle:
         project.clear()

@@ -60,9 +60,8 @@ def _outcome(work: asyncio.Future[Any]) -> tuple[int, Any]:
     if error is None:
         return 200, work.result()
     if isinstance(error, TidegateError):
-        return 409 if isinstance(error, OldEpoch) else 422 if isinstance(error, StepFailed) else 500, error_to_json(
-            error
-        )
+        status = 409 if isinstance(error, OldEpoch) else 422 if isinstance(error, StepFailed) else 500
+        return status, error_to_json(error)
     if isinstance(error, LookupError):
         return 404, {"type": "TargetError", "summary": "cannot find this", "detail": str(error)}
     detail = f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tidegate.drivers.local.agent.backoff import Backoff
 from tidegate.drivers.local.agent.health import probe
-from tidegate.drivers.local.agent.process import LINUX, Process
+from tidegate.drivers.local.agent.process import LINUX, Process, end_writers
 from tidegate.drivers.local.agent.state import InstanceRecord
 from tidegate.drivers.local.logs import InstanceLog
 from tidegate.drivers.local.protocol import GroupSpec
@@ -99,8 +99,10 @@ class Instance:
         if self._process is not None and self.record.healthy:
             self._healthy_since = time.monotonic()
             self._was_healthy = True
-        elif self._process is None and self.record.pid:
-            self.record.restarts += 1
+        elif self._process is None:
+            # What it started, or what the former agent started in its last instant, would keep the port.
+            end_writers(self.log.path)
+            self.record.restarts += bool(self.record.pid)
         self._task = asyncio.create_task(self._run())
 
     async def ensure(self) -> None:
@@ -155,8 +157,9 @@ class Instance:
 
     def _spawn(self, environment: Mapping[str, str]) -> None:
         self._was_healthy = False
-        output = self.log.open()
+        output = -1
         try:
+            output = self.log.open()
             self._process = Process.spawn(
                 ["/bin/sh", "-c", replacing_the_shell(self.spec.command)],
                 folder=self.spec.folder,
@@ -167,7 +170,8 @@ class Instance:
             self.last_exit = f"cannot be run in {self.spec.folder}: {error.strerror}"
             return
         finally:
-            os.close(output)
+            if output >= 0:
+                os.close(output)
         self.record.pid, self.record.process = self._process.pid, self._process.identity
         self._changed()
 

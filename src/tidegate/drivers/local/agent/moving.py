@@ -5,7 +5,7 @@ from __future__ import annotations
 from tidegate.drivers.local.agent.project import Project
 from tidegate.drivers.local.agent.routing import candidate_name, entry_name
 from tidegate.drivers.local.agent.state import EnvironmentRecord, Pointer
-from tidegate.errors import StepFailed, TidegateError
+from tidegate.errors import StepFailed
 from tidegate.model.address import GroupAddress
 from tidegate.model.step import Route
 
@@ -35,19 +35,20 @@ async def route(project: Project, environment: str, step: Route) -> None:
             caller.edges[turn.edge.need].to = turn.to
     try:
         await project.apply()
-    except TidegateError:
+    except BaseException:  # also when the caller gives up: all or none
         record.entries = before
         for (address, need), to in edges_before.items():
             record.groups[address].edges[need].to = to
         for group, port in candidates.items():
             record.groups[group].candidate = port
+        project.changed()
         raise
     project.save()
     project.registry.give_back(candidate_name(move.to) for move in step.entries if move.to)
 
 
 def _check(record: EnvironmentRecord, step: Route) -> None:
-    targets = [move.to for move in (*step.entries, *step.edges) if move.to is not None]
+    targets = [*(move.to for move in step.entries if move.to), *(move.to for move in step.edges if move.to)]
     callers = [move.edge.group for move in step.edges if move.to is not None]
     for group in (*targets, *callers):
         if group not in record.groups:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -64,6 +65,20 @@ def group_lives(leader: int) -> bool:
             if stat is not None and stat[0] not in "ZX" and int(stat[2]) == leader:
                 return True
     return False
+
+
+def end_writers(log: Path) -> None:
+    """Kill every process whose standard output is this file: leftovers of an instance whose leader is gone.
+
+    Does nothing where the system cannot tell.
+    """
+    if not LINUX:
+        return
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with suppress(OSError):
+                if Path(entry.path, "fd", "1").readlink() == log:
+                    os.kill(int(entry.name), signal.SIGKILL)
 
 
 class Process:
@@ -122,7 +137,7 @@ class Process:
                 self._signal(signal.SIGKILL)
         await asyncio.shield(self.exited)
         gone_by = time.monotonic() + 5
-        while group_lives(self.pid) and time.monotonic() < gone_by:
+        while group_lives(self.pid) and time.monotonic() < gone_by:  # noqa: ASYNC110 - the kernel sets no event
             await asyncio.sleep(POLL)
 
     def _signal(self, number: signal.Signals) -> None:

@@ -14,12 +14,14 @@ from tidegate.drivers.local.agent.routing import table
 from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, load, save
 from tidegate.drivers.local.folders import Folders
 from tidegate.drivers.local.gateway import Gateway, Table
-from tidegate.drivers.local.logs import InstanceLog
+from tidegate.drivers.local.logs import InstanceLog, rotate_by_name
 from tidegate.drivers.local.ports import PortRegistry
 from tidegate.errors import TargetError
 from tidegate.model.address import GroupAddress
 from tidegate.model.digest import short
 from tidegate.model.observed import Observed, ObservedGroup
+
+UNUSED_LOOKS = 10
 
 
 class Project:
@@ -61,8 +63,8 @@ class Project:
         """Stop the gateway; nothing runs any more."""
         with suppress(TargetError):
             await self.serving()
-        await self.gateway.stop()
         self._ending = True
+        await self.gateway.stop()
 
     def clear(self) -> None:
         """Remove what only an agent needs; its log and its lock stay."""
@@ -103,6 +105,15 @@ class Project:
             except TargetError as error:
                 print(f"the gateway is down: {error}", flush=True)  # noqa: T201 - standard output is the agent's log
 
+    async def unused(self) -> None:
+        """Return when there has been no environment for a while, and the gateway was stopped."""
+        looks = 0
+        while looks < UNUSED_LOOKS:
+            await asyncio.sleep(1)
+            looks = looks + 1 if self.idle else 0
+        if not self._ending:
+            await self.end()
+
     async def rotate_logs(self) -> None:
         """Archive logs that grew too large; runs for ever."""
         while True:
@@ -110,6 +121,13 @@ class Project:
             for instances in list(self.instances.values()):
                 for instance in list(instances.values()):
                     await asyncio.to_thread(instance.log.rotate)
+            await self._rotate_access_logs()
+
+    async def _rotate_access_logs(self) -> None:
+        rotated = [rotate_by_name(self.folders.access_log(name)) for name in self.state.environments]
+        if any(rotated):
+            with suppress(TargetError):  # then it goes on in the renamed file, and no line is lost
+                await self.gateway.reopen_logs()
 
     # Groups and instances
 
@@ -183,7 +201,10 @@ class Project:
 
     def changed(self) -> None:
         """Something happened to an instance: keep it, wake who waits, and let the gateway know."""
-        self.save()
+        try:
+            self.save()
+        except OSError as error:  # a full disk must not end supervision; the next change tries again
+            print(f"cannot write the state file: {error}", flush=True)  # noqa: T201 - the agent's log
         self._dirty.set()
         for waiter in self._waiters:
             if not waiter.done():

@@ -30,8 +30,9 @@ async def start(project: Project, request: StartRequest) -> dict[str, str]:
         group = await _ensure_group(project, request)
         await project.apply()  # listeners first: an instance may call what it needs while it boots
         instances = _ensure_instances(project, group, request.replicas)
+        exits = {instance.name: instance.exits for instance in instances}
         await asyncio.gather(*(instance.ensure() for instance in instances))
-        await _until_healthy(project, group, instances)
+        await _until_healthy(project, group, instances, exits)
         await project.apply()
         return {group.address.name: f"http://127.0.0.1:{_address(project, group)}"}
 
@@ -83,15 +84,16 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
     if group is None:
         _check_fixed_port(request)
         edges = {need: edge_name(address, need) for need in request.edges}
-        has_entry = any(entry.to == address for entry in environment.entries.values())
-        ports = project.registry.take([*edges.values(), *([] if has_entry else [candidate_name(address)])])
+        ports = project.registry.take(edges.values())
         group = GroupRecord(
             spec,
             request.replicas,
             edges={need: Pointer(ports[name], request.edges[need]) for need, name in edges.items()},
-            candidate=ports.get(candidate_name(address), 0),
         )
         environment.groups[address] = group
+    if not any(entry.to == address for entry in environment.entries.values()):
+        name = candidate_name(address)
+        group.candidate = project.registry.take([name])[name]
     group.replicas = max(group.replicas, request.replicas)
     project.values[address] = dict(request.values)
     if request.settings is not None and spec.settings:
@@ -140,8 +142,9 @@ def _ensure_instances(project: Project, group: GroupRecord, replicas: int) -> li
     return [project.instance(group, group.instances[index]) for index in sorted(group.instances)]
 
 
-async def _until_healthy(project: Project, group: GroupRecord, instances: list[Instance]) -> None:
-    exits = {instance.name: instance.exits for instance in instances}
+async def _until_healthy(
+    project: Project, group: GroupRecord, instances: list[Instance], exits: dict[str, int]
+) -> None:
 
     def all_healthy() -> bool:
         for instance in instances:
@@ -184,11 +187,10 @@ def _address(project: Project, group: GroupRecord) -> int:
     if group.candidate:
         return group.candidate
     environment = project.state.environment(group.address.environment)
-    entries = [entry.port for entry in environment.entries.values() if entry.to == group.address]
-    if entries:
-        return entries[0]
-    group.candidate = project.registry.take([candidate_name(group.address)])[candidate_name(group.address)]
-    return group.candidate
+    for entry in environment.entries.values():
+        if entry.to == group.address:
+            return entry.port
+    raise _verify_failed(group.address, f"{group.address.name} has no address.", hint="Start it again.")
 
 
 def instance_name(group: GroupAddress, index: int) -> str:

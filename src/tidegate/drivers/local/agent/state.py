@@ -99,8 +99,7 @@ def load(file: Path) -> State:
     """An empty state when there is no file. Raises `TargetError` when it cannot be understood."""
     try:
         data = json.loads(file.read_text())
-        if data["format"] != FORMAT:
-            raise ValueError(f"it has format {data['format']}, this version of tidegate knows {FORMAT}")
+        _check_format(data["format"])
         return State({name: _environment_from_json(value) for name, value in data["environments"].items()})
     except FileNotFoundError:
         return State()
@@ -110,6 +109,11 @@ def load(file: Path) -> State:
             f"{file}: {error}",
             hint="Use the version of tidegate that wrote it, or end what it lists by hand and remove the file.",
         ) from error
+
+
+def _check_format(number: int) -> None:
+    if number != FORMAT:
+        raise ValueError(f"it has format {number}, this version of tidegate knows {FORMAT}")
 
 
 def _to_json(state: State) -> dict[str, Any]:

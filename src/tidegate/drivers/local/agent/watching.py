@@ -59,10 +59,11 @@ async def _since(project: Project, names: list[str], before: Mapping[str, Traffi
 
 def _ways(project: Project, environment: str, step: Observe) -> list[Way]:
     record = project.state.environment(environment)
-    ways = []
-    for component in step.entries:
-        if component in record.entries:
-            ways.append(Way(entry_name(environment, component), "", component, record.entries[component].to))
+    ways = [
+        Way(entry_name(environment, component), "", component, record.entries[component].to)
+        for component in step.entries
+        if component in record.entries
+    ]
     for edge in step.edges:
         group = record.groups.get(edge.group)
         if group is not None and edge.need in group.edges:
