@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import anyio
+import psutil
 from anyio.abc import Process
 
 LONGEST = 1 << 16  # bytes of one line; longer ones are cut
@@ -62,11 +63,25 @@ async def run_command(
                 status = await process.wait()
                 _end(process)  # what the command left in the background holds files of the tree
                 drained.deadline = anyio.current_time() + DRAIN
+        except ExceptionGroup as failed:  # writing the log, or `on_line`; there is one task that can fail
+            raise failed.exceptions[0] from failed
         finally:
             with anyio.CancelScope(shield=True):
                 _end(process)
                 await process.aclose()
     return status, tuple(last)
+
+
+def end_leftovers(folder: Path) -> None:
+    """Kill what an interrupted build left running in `folder`: its processes outlive a builder that was killed.
+
+    They are known by where they work and by having no terminal, which a person who looks around there has.
+    """
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.terminal() is None and Path(process.cwd()).is_relative_to(folder):
+                process.kill()
+                process.wait(DRAIN)
 
 
 async def _pass_on(

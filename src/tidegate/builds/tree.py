@@ -23,7 +23,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from tidegate.builds.command import bare_environment, run_command
+from tidegate.builds.command import bare_environment, end_leftovers, run_command
 from tidegate.builds.content import content_of, differences, encoded
 from tidegate.builds.copying import copy_sources
 from tidegate.builds.files import delete, locked, write_durably
@@ -172,6 +172,8 @@ def _make_room(place: Path) -> None:
     if (place / DAMAGED).exists():
         number = sum(1 for _ in place.parent.glob(f"{place.name}.{DAMAGED}*"))
         place.rename(place.with_name(f"{place.name}.{DAMAGED}{number}"))
+    elif place.exists():
+        end_leftovers(place)
     delete(place)
     place.mkdir(parents=True)
 
