@@ -17,7 +17,7 @@ try:
     with direct.open(url, timeout=5) as answer:
         product = json.load(answer)["product"]
 except (URLError, OSError, ValueError, KeyError, TypeError) as error:
-    sys.exit(f"the catalogue does not give its {KNOWN}: {url}: {error}")
+    sys.exit(f"the catalogue does not give its {KNOWN}: {error} at {url}")
 if product["id"] != KNOWN or product["price_cents"] <= 0:
     sys.exit(f"the catalogue gives a wrong {KNOWN}: {product}")
 print(f"{product['name']}: {product['price_cents'] / 100:.2f} EUR")
