@@ -14,6 +14,7 @@ from tidegate.model.component import Health, HealthKind
 from tidegate.model.observed import InstanceState, ObservedInstance
 from tidegate.model.step import Retire, Scale
 
+# ruff: noqa: ASYNC240 - files are looked at, not served
 pytestmark = [pytest.mark.anyio, pytest.mark.gateway]
 
 

@@ -41,10 +41,7 @@ class InstanceLog:
 
     def size(self) -> int:
         """The offset of the end; 0 when there is no file."""
-        try:
-            return self.path.stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _size(self.path)
 
     def rotate(self, *, limit: int = LIMIT, keep: int = KEEP) -> bool:
         """Archive all whole lines if there are more than `limit` bytes; keep the newest `keep` archives.
@@ -80,7 +77,7 @@ class InstanceLog:
         for archive in reversed(self.archives()):
             if len(text) >= lines:
                 break
-            text = _tail(archive, 0, archive.stat().st_size, lines - len(text)) + text
+            text = _tail(archive, 0, _size(archive), lines - len(text)) + text
         return text, end
 
     def since(self, offset: int) -> tuple[list[str], int]:
@@ -97,8 +94,11 @@ class InstanceLog:
         content = b""
         for archive in self.archives():  # what was archived is a hole in the file
             start = int(archive.suffix[1:])
-            if start <= offset < start + archive.stat().st_size:
-                piece = archive.read_bytes()[offset - start :]
+            end = start + _size(archive)
+            if end > offset:
+                offset = max(offset, start)  # archives that went meanwhile are passed over
+                with archive.open("rb") as file:
+                    piece = os.pread(file.fileno(), end - offset, offset - start)
                 content += piece
                 offset += len(piece)
         end = self.size()
@@ -143,6 +143,13 @@ def _tail(path: Path, begin: int, end: int, lines: int) -> list[str]:
             content = os.pread(file.fileno(), end - start, start) + content
             end = start
     return _lines(content.removesuffix(b"\n"))[-lines:] if content and lines else []
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _lines(content: bytes) -> list[str]:
