@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING
 
 from tidegate.builds.listing import NEVER, Listing
 
-Rules = tuple[tuple[str, GitIgnoreSpec], ...]  # (folder with a slash at its end, its rules), the outermost first
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+Rules = tuple[tuple[str, "GitIgnoreSpec"], ...]  # (folder with a slash at its end, its rules), the outermost first
 
 
 def walk_listing(root: Path) -> Listing:
@@ -28,6 +30,8 @@ def _walk(root: Path, folder: str, rules: Rules) -> Iterator[str]:
         entries = sorted(found, key=lambda entry: entry.name)
     if any(entry.name == ".gitignore" and entry.is_file(follow_symlinks=False) for entry in entries):
         lines = (root / folder / ".gitignore").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow to import, and seldom needed where there is git
+
         rules = (*rules, (folder, GitIgnoreSpec.from_lines(lines)))
     for entry in entries:
         path = folder + entry.name
