@@ -63,5 +63,6 @@ if __name__ == "__main__":
     if what == "die":
         die(file)
     else:
+        say("ready")
         sys.stdin.readline()
         anyio.run(claim, file) if what == "claim" else anyio.run(commit, file, rest[0], int(rest[1]))

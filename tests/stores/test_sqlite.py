@@ -144,10 +144,22 @@ def racer(file: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
+def let_go(racers: list[subprocess.Popen[str]]) -> list[str]:
+    """All at the same moment, when each of them is ready; what they say in the end."""
+    for process in racers:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in racers:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    return [process.communicate(timeout=60)[0].strip() for process in racers]
+
+
 async def test_of_many_that_claim_at_the_same_moment_one_gets_it(file: Path) -> None:
     """Four processes, and the store is new to all of them; the others are told, and nothing is torn."""
     racers = [racer(file, "claim") for _ in range(4)]
-    said = [process.communicate("go\n", timeout=60)[0].strip() for process in racers]
+    said = let_go(racers)
     assert sorted(said) == ["claimed", "refused", "refused", "refused"]
     assert [process.returncode for process in racers] == [0] * 4
 
@@ -155,7 +167,7 @@ async def test_of_many_that_claim_at_the_same_moment_one_gets_it(file: Path) -> 
 async def test_commits_of_many_processes_make_one_line(file: Path) -> None:
     """Three processes plan, claim and commit 15 changes each: 45 revisions, each on top of another, none lost."""
     racers = [racer(file, "commit", name, "15") for name in ("x", "y", "z")]
-    said = [process.communicate("go\n", timeout=60)[0].strip() for process in racers]
+    said = let_go(racers)
     assert said == ["committed 15"] * 3
     store = SqlStore.open(file, StillClock())
     history = await store.history("dev", limit=100)
