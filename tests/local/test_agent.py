@@ -232,7 +232,7 @@ async def test_forgetting_the_last_environment_leaves_nothing(shop: World) -> No
     pids = [agent["pid"], gateway, *(await processes(shop, group)).values()]
     registry = Path(os.environ["TIDEGATE_STATE_DIR"]) / "ports.json"
     ports = list(json.loads(registry.read_text())["projects"][str(shop.root)].values())
-    assert len(ports) == 3
+    assert len(ports) == 3  # two instances and the entry; the candidate's was given back
     assert all(listens(port) for port in ports)
     await shop.down()
     assert [pid for pid in pids if alive(pid)] == []

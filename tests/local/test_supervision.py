@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import anyio
 import pytest
 
 from tests.local.worlds import QUICK, SERVICE, World, alive, get, listens, python, until
 from tidegate.errors import StepFailed
 from tidegate.model.component import Health, HealthKind
 from tidegate.model.observed import InstanceState, ObservedInstance
-from tidegate.model.step import Retire, Scale
+from tidegate.model.step import Observe, Retire, Scale, Verify
 
 # ruff: noqa: ASYNC240 - files are looked at, not served
 pytestmark = [pytest.mark.anyio, pytest.mark.gateway]
@@ -143,11 +142,15 @@ async def test_health_is_also_asked_by_connecting_or_by_a_command(shop: World, h
 
 async def test_a_cancelled_start_can_be_looked_at_repeated_and_retired(shop: World) -> None:
     """Ctrl-C leaves nothing half-known."""
-    slow = shop.add("backend", run=f"sleep 0.8; {python(SERVICE)}")
-    with anyio.move_on_after(0.5):
-        await shop.start(slow)
+    go = shop.root / "go"
+    slow = shop.add("backend", run=f"while [ ! -e {go} ]; do sleep 0.05; done; {python(SERVICE)}")
+    start = asyncio.create_task(shop.start(slow))
+    await until(lambda: starting(shop))
+    start.cancel()
+    await asyncio.wait([start])
     seen = (await shop.target.observe("dev")).groups[shop.group()]
     assert [instance.state for instance in seen.instances] == [InstanceState.STARTING]
+    go.touch()
     await shop.start(slow)
     assert (await only(shop)).restarts == 0
     pid = (await only(shop)).pid
@@ -213,6 +216,41 @@ async def test_a_younger_epoch_ends_what_the_older_one_is_doing(shop: World) -> 
         await old
     with pytest.raises(StepFailed, match="cannot change backend"):
         await shop.run(Retire(shop.group()), epoch=1)
+
+
+async def test_observing_fails_at_once_when_an_instance_restarts(shop: World) -> None:
+    """It names the instance and shows what it printed last; nobody waits for the end of the observation."""
+    group, _ = await shop.start(shop.add("backend"), replicas=2)
+    await shop.enter(group)
+    watch = asyncio.create_task(shop.run(Observe((group,), ("backend",), (), 60, 100)))
+    with pytest.raises((ValueError, IndexError, ConnectionError, TimeoutError)):
+        await get(f"http://{(await only(shop)).address}", "/exit")
+    async with asyncio.timeout(10):
+        with pytest.raises(StepFailed) as failure:
+            await watch
+    assert (failure.value.component, failure.value.instance) == ("backend", "backend-r1.0")
+    assert failure.value.detail.startswith("exited with 7 after")
+    assert failure.value.log[-1] == "asked to exit"
+
+
+async def test_verify_shows_what_the_command_printed(shop: World) -> None:
+    """It runs as the instances do, with TIDEGATE_URL leading to them, and its output says why it failed."""
+    check = 'echo "$COLOUR $TIDEGATE_COMPONENT $TIDEGATE_URL"; exit 5'
+    release = shop.add("backend", verify=check)
+    group, url = await shop.start(release, env={"COLOUR": "blue"})
+    with pytest.raises(StepFailed) as failure:
+        await shop.run(Verify(group, release.digest))
+    assert failure.value.detail == f"`{check}` ended with 5"
+    assert list(failure.value.log) == [f"blue backend {url}"]
+
+
+async def test_a_first_release_has_its_entry_port_before_the_switch(shop: World) -> None:
+    """Nobody can take it meanwhile; it is shown as an entry only when it leads somewhere."""
+    group, _ = await shop.start(shop.add("backend"))
+    assert (await shop.target.observe("dev")).entries == {}
+    port = shop.record()["environments"]["dev"]["reserved"]["backend"]
+    assert (await get(f"http://127.0.0.1:{port}"))[0] == 503
+    assert (await shop.enter(group))["backend"] == f"http://127.0.0.1:{port}"
 
 
 async def starting(shop: World) -> bool:

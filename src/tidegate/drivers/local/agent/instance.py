@@ -15,10 +15,12 @@ from tidegate.drivers.local.agent.process import LINUX, Process, end_writers
 from tidegate.drivers.local.agent.state import InstanceRecord
 from tidegate.drivers.local.logs import InstanceLog
 from tidegate.drivers.local.protocol import GroupSpec
+from tidegate.model.component import HealthKind
 from tidegate.model.observed import InstanceState, ObservedInstance
 
 FIRST_PAUSE = 0.02
-"""Between the first questions after a start; grows to the interval."""
+"""Between the first questions after a start; it grows."""
+PAUSE_WHILE_BOOTING = 0.1
 
 Environment = Callable[[InstanceRecord], Mapping[str, str] | None]
 """All variables of an instance; None while a secret's value is not known."""
@@ -180,6 +182,9 @@ class Instance:
         environment = self._environment(self.record) or {}
         failed = 0
         pause = FIRST_PAUSE
+        longest = health.interval / 1000
+        if health.kind is not HealthKind.COMMAND:  # asking is cheap, and people wait
+            longest = min(longest, PAUSE_WHILE_BOOTING)
         while True:
             reason = await probe(health, self.record.port, folder=self.spec.folder, env=environment)
             if not reason:
@@ -196,10 +201,8 @@ class Instance:
                     self._healthy_since = None
                     self.record.healthy = False
                     self._changed()
-            if self._was_healthy:
-                pause = health.interval / 1000
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.5, health.interval / 1000)
+            await asyncio.sleep(health.interval / 1000 if self._was_healthy else pause)
+            pause = min(pause * 1.5, longest)
 
     def _gone(self) -> None:
         self._process = None

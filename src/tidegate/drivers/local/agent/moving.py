@@ -20,10 +20,12 @@ async def route(project: Project, environment: str, step: Route) -> None:
     _check(record, step)
     names = {move.component: entry_name(environment, move.component) for move in step.entries if move.to}
     ports = project.registry.take(names.values())
+    reserved = dict(record.reserved)
     before = dict(record.entries)
     edges_before = {(group, need): edge.to for group, g in record.groups.items() for need, edge in g.edges.items()}
     candidates = {group: g.candidate for group, g in record.groups.items()}
     for move in step.entries:
+        record.reserved.pop(move.component, None)
         if move.to is None:
             record.entries.pop(move.component, None)
         else:
@@ -36,7 +38,7 @@ async def route(project: Project, environment: str, step: Route) -> None:
     try:
         await project.apply()
     except BaseException:  # also when the caller gives up: all or none
-        record.entries = before
+        record.entries, record.reserved = before, reserved
         for (address, need), to in edges_before.items():
             record.groups[address].edges[need].to = to
         for group, port in candidates.items():

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from tidegate.drivers.local.agent import process
 from tidegate.drivers.local.agent.instance import Instance
-from tidegate.drivers.local.agent.routing import table
+from tidegate.drivers.local.agent.routing import callers, table
 from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, load, save
 from tidegate.drivers.local.folders import Folders
 from tidegate.drivers.local.gateway import Gateway, Table
@@ -35,6 +35,7 @@ class Project:
         self.instances: dict[GroupAddress, dict[int, Instance]] = {}
         self.values: dict[GroupAddress, Mapping[str, str]] = {}
         self._withheld: set[tuple[GroupAddress, int]] = set()
+        self._booting: set[GroupAddress] = set()
         self._waiters: set[asyncio.Future[None]] = set()
         self._applying = asyncio.Lock()
         self._locks: dict[GroupAddress, asyncio.Lock] = {}
@@ -192,6 +193,18 @@ class Project:
         """The opposite of `withhold`."""
         self._withheld -= {(address, index) for index in indices}
 
+    @contextmanager
+    def booting(self, address: GroupAddress) -> Iterator[None]:
+        """While inside, a group without traffic stays without: each of its instances getting healthy would be a
+        change of the gateway that nobody waits for."""
+        if not callers(self.state.environment(address.environment), address):
+            self._booting.add(address)
+        try:
+            yield
+        finally:
+            self._booting.discard(address)
+            self._dirty.set()
+
     def drop(self, address: GroupAddress) -> None:
         """Forget what was kept in memory for a group that is gone."""
         self.instances.pop(address, None)
@@ -243,6 +256,8 @@ class Project:
 
     def _serving(self, address: GroupAddress) -> list[int]:
         """Ports that get traffic. When no instance is healthy, those that were are better than none."""
+        if address in self._booting:
+            return []
         instances = [
             instance
             for index, instance in self.instances.get(address, {}).items()

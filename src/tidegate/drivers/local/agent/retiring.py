@@ -58,6 +58,8 @@ async def retire(project: Project, address: GroupAddress) -> None:
             await project.apply()
         await _stop(project, group, list(group.instances))
         del environment.groups[address]
+        if not any(other.component == address.component for other in environment.groups):
+            environment.reserved.pop(address.component, None)
         project.drop(address)
         project.save()
         with suppress(TargetError):

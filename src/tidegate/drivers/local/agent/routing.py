@@ -67,7 +67,8 @@ def _upstream(group: GroupRecord, ports: Sequence[int]) -> Upstream:
 
 
 def _listeners(name: str, environment: EnvironmentRecord) -> Iterator[Listener]:
-    for component, entry in environment.entries.items():
+    reserved = {component: Pointer(port, None) for component, port in environment.reserved.items()}
+    for component, entry in {**reserved, **environment.entries}.items():
         yield Listener(
             name=entry_name(name, component),
             role=Role.ENTRY,

@@ -10,7 +10,7 @@ from pathlib import Path
 from tidegate.drivers.local.agent.instance import Instance
 from tidegate.drivers.local.agent.process import Process
 from tidegate.drivers.local.agent.project import Project
-from tidegate.drivers.local.agent.routing import candidate_name, edge_name
+from tidegate.drivers.local.agent.routing import candidate_name, edge_name, entry_name
 from tidegate.drivers.local.agent.state import GroupRecord, InstanceRecord, Pointer
 from tidegate.drivers.local.protocol import StartRequest
 from tidegate.errors import StepFailed, TargetError
@@ -19,6 +19,7 @@ from tidegate.model.observed import InstanceState
 
 VERIFY_PATIENCE = 60.0
 LOG_LINES = 15
+GATHER = 0.01
 
 
 async def start(project: Project, request: StartRequest) -> dict[str, str]:
@@ -28,11 +29,15 @@ async def start(project: Project, request: StartRequest) -> dict[str, str]:
     """
     async with project.lock(request.spec.address):
         group = await _ensure_group(project, request)
+        if group.candidate and not group.instances:
+            # Steps of one change arrive together; the gateway takes the listeners of all of them at once.
+            await asyncio.sleep(GATHER)
         await project.apply()  # listeners first: an instance may call what it needs while it boots
         instances = _ensure_instances(project, group, request.replicas)
         exits = {instance.name: instance.exits for instance in instances}
-        await asyncio.gather(*(instance.ensure() for instance in instances))
-        await _until_healthy(project, group, instances, exits)
+        with project.booting(group.address):
+            await asyncio.gather(*(instance.ensure() for instance in instances))
+            await _until_healthy(project, group, instances, exits)
         await project.apply()
         return {group.address.name: f"http://127.0.0.1:{_address(project, group)}"}
 
@@ -92,8 +97,11 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
         )
         environment.groups[address] = group
     if not any(entry.to == address for entry in environment.entries.values()):
-        name = candidate_name(address)
-        group.candidate = project.registry.take([name])[name]
+        name, entry = candidate_name(address), entry_name(address.environment, address.component)
+        ports = project.registry.take([name, entry])
+        group.candidate = ports[name]
+        if address.component not in environment.entries:
+            environment.reserved[address.component] = ports[entry]
     group.replicas = max(group.replicas, request.replicas)
     project.values[address] = dict(request.values)
     if request.settings is not None and spec.settings:

@@ -59,10 +59,15 @@ class GroupRecord:
 
 @dataclass
 class EnvironmentRecord:
-    """One environment: its groups, its entries by component, and the youngest epoch seen for each component."""
+    """One environment: its groups, its entries by component, and the youngest epoch seen for each component.
+
+    `reserved` are ports of entries to come: their listeners are there before the switch, so that a port which somebody
+    else has taken fails a start, unseen, and never a switch.
+    """
 
     groups: dict[GroupAddress, GroupRecord] = field(default_factory=dict)
     entries: dict[str, Pointer] = field(default_factory=dict)
+    reserved: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
 
 
@@ -130,6 +135,7 @@ def _to_json(state: State) -> dict[str, Any]:
                 for group in environment.groups.values()
             ],
             "entries": _pointers_to_json(environment.entries),
+            "reserved": environment.reserved,
             "epochs": environment.epochs,
         }
         for name, environment in state.environments.items()
@@ -150,6 +156,7 @@ def _environment_from_json(data: dict[str, Any]) -> EnvironmentRecord:
     return EnvironmentRecord(
         groups={group.address: group for group in groups},
         entries=_pointers_from_json(data["entries"]),
+        reserved=data["reserved"],
         epochs=data["epochs"],
     )
 
