@@ -2,10 +2,13 @@
 
 import re
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+
+from tidegate.manifest import load
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "examples/storefront/README.md")
@@ -48,3 +51,29 @@ def test_the_ci_entry_is_a_program() -> None:
     script = ROOT / ".ci" / "run"
     assert script.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", str(script)], check=True, timeout=10)
+
+
+def test_the_manifests_in_the_readme_are_valid(tmp_path: Path) -> None:
+    """Who copies them gets no error; only the backend that the frontend needs is added here."""
+    blocks = re.findall(r"```yaml\n\s*# (\S+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert [name for name, _ in blocks] == ["tidegate.yaml", "services/frontend/service.yaml"]
+    for name, text in [*blocks, ("services/backend/service.yaml", "run: node server.js\nteam: web\n")]:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    settings = tmp_path / "services" / "frontend" / "settings"
+    settings.mkdir()
+    for environment in ("dev", "stage", "prod"):
+        (settings / f"{environment}.json").write_text("{}")
+    project = load(tmp_path)
+    assert project.components["frontend"].shape("prod").replicas == 3
+
+
+@pytest.mark.parametrize("text", ["README.md", "examples/storefront/README.md"])
+def test_every_command_that_is_named_exists(text: str) -> None:
+    """All but those that the text says are to come."""
+    named = set(re.findall(r"(?:\$ |`)tidegate ([a-z]+)", (ROOT / text).read_text(encoding="utf-8"))) - {"promote"}
+    assert "up" in named
+    for command in sorted(named):
+        program = [sys.executable, "-c", "from tidegate.cli.main import main; main()", command, "--help"]
+        subprocess.run(program, check=True, capture_output=True, timeout=20)
