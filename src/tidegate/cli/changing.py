@@ -107,7 +107,9 @@ class Changing:
     async def _recover(self, environment: str) -> tuple[str, ...]:
         recovered = tuple(await recover_environment(self.workspace, environment, self.progress.step))
         if recovered:
-            self.progress.say(f"{environment}: {', '.join(recovered)} put in order; a command had vanished in the middle.")
+            self.progress.say(
+                f"{environment}: {', '.join(recovered)} put in order; a command had vanished in the middle."
+            )
         return recovered
 
     def _ask(self, busy: Sequence[Course]) -> None:
@@ -141,7 +143,9 @@ class Changing:
             if course.error:
                 continue
             if self.manner.forget and (course.applied is None or course.applied.succeeded):
-                await forget_if_empty(self.workspace, course.planned, course.applied or Applied(course.planned.plan, ()))
+                await forget_if_empty(
+                    self.workspace, course.planned, course.applied or Applied(course.planned.plan, ())
+                )
             course.status = (await status(self.workspace, [course.environment]))[0]
 
     def _show(self, courses: Sequence[Course], *, stopped: bool) -> None:

@@ -47,4 +47,3 @@ async def choose_groups(workspace: Workspace, environment: str, names: tuple[str
             raise UsageError(f"cannot show logs of {name}", f"Nothing of it runs in {environment}.")
         chosen += own
     return chosen
-

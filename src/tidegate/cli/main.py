@@ -99,7 +99,7 @@ def run(arguments: Sequence[str]) -> int:
         return _interrupted()
     except SystemExit as leaving:  # shell completion, and a reader that went away
         return leaving.code if isinstance(leaving.code, int) else FAILED
-    except BaseException as error:  # noqa: BLE001  (whatever it is, no user gets a traceback)
+    except BaseException as error:  # whatever it is, no user gets a traceback
         return _failed(error, as_json=as_json)
     if status == _INTERRUPTED:
         return _interrupted()

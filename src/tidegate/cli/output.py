@@ -33,9 +33,7 @@ def error_object(error: TidegateError) -> ErrorObject:
         hint=error.hint,
         address=error.address,
         log=error.log if isinstance(error, StepFailed) else (),
-        problems=tuple(
-            ProblemObject(each.file, each.line, each.column, each.message, each.hint) for each in problems
-        ),
+        problems=tuple(ProblemObject(each.file, each.line, each.column, each.message, each.hint) for each in problems),
     )
 
 

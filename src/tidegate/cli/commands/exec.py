@@ -53,7 +53,7 @@ def exec_(
     where = in_workspace(ctx, work)
     if json:
         return _captured(environment, component or "", command, where)
-    _replace(command, where)
+    return _replace(command, where)
 
 
 def _captured(environment: str, component: str, command: tuple[str, ...], where: Surroundings) -> int:

@@ -34,10 +34,13 @@ def release(ctx: typer.Context, components: options.SomeComponents = None, json:
 
     async def work(workspace: Workspace) -> int:
         made = None
-        with ProgressView(err()) as progress, Interruption(progress.say, progress.close) as interruption:
-            with interruption.scope:
-                named = await name_releases(workspace, components or ())
-                made = await make_releases(workspace, named, progress.build)
+        with (
+            ProgressView(err()) as progress,
+            Interruption(progress.say, progress.close) as interruption,
+            interruption.scope,
+        ):
+            named = await name_releases(workspace, components or ())
+            made = await make_releases(workspace, named, progress.build)
         if made is None:
             raise TidegateError("cannot go on: stopped", "Nothing is left of the builds that were not done.")
         if json:

@@ -35,8 +35,8 @@ def schema(
     Exit status: 0 printed, 64 wrong use.
     """
     from tidegate.cli.output import output_schema, write_json
-    from tidegate.manifest import component_schema, project_schema
+    from tidegate.manifest.json_schema import service_schema, tidegate_schema
 
-    makers = {What.TIDEGATE: project_schema, What.SERVICE: component_schema, What.OUTPUT: output_schema}
+    makers = {What.TIDEGATE: tidegate_schema, What.SERVICE: service_schema, What.OUTPUT: output_schema}
     write_json(makers[what]())
     return 0

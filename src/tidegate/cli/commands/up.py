@@ -24,9 +24,9 @@ def up(
 ) -> int:
     """Release what changed and bring environments to it.
 
-    Makes the releases that this checkout says, starts what differs beside what runs, switches all of it at once, watches
-    it for a while and removes the old. If anything fails, or on Ctrl-C, everything is put back. Components that this
-    checkout does not have are left alone. Running it again when nothing differs does nothing.
+    Makes the releases that this checkout says, starts what differs beside what runs, switches all of it at once,
+    watches it for a while and removes the old. If anything fails, or on Ctrl-C, everything is put back. Components that
+    this checkout does not have are left alone. Running it again when nothing differs does nothing.
 
     Asks only where something goes away (--remove); without a terminal that needs --yes.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import unicodedata
 
@@ -10,16 +11,18 @@ from rich.console import Console
 
 WIDTH_OF_FILES = 100  # for pipes and files; a terminal knows its own
 
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # colours, titles, links
 _HARMFUL = {"\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"}
 
 
 def clean(text: str) -> str:
-    """Text of users and logs without control characters (ESC among them) and changes of direction.
+    """Text of users and logs without what a terminal would obey: sequences, control characters, changes of direction.
 
     Line ends and tabs stay: they cannot do harm.
     """
-    if text.isprintable():
-        return text if not _HARMFUL.intersection(text) else "".join(c for c in text if c not in _HARMFUL)
+    if text.isprintable() and not _HARMFUL.intersection(text):
+        return text
+    text = _SEQUENCE.sub("", text)
     return "".join(c for c in text if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _HARMFUL))
 
 

@@ -70,12 +70,14 @@ def _headline(failure: Failure) -> Text:
         return Text(f"{failure.environment}: stopped. {names} put back.", style="bold yellow")
     component = _component(failure.result.failure)
     culprit = component or names
-    both = "it was" if failure.result.change.components == (component,) else f"{names} were"
+    both = "it was" if failure.result.change.components == (component,) else f"all of {names} was"
     return Text(f"{failure.environment}: {culprit} failed, and {both} put back.", style="bold red")
 
 
 def _undone(failure: Failure) -> list[tuple[str, Text]]:
     rows = _why(failure.result.failure)
+    if (error := failure.result.failure) and error.hint:
+        rows.append(("Hint", Text(clean(error.hint))))
     rows.append(("Put back", Text(_put_back(failure.result.put_back))))
     if failure.switched is None:
         rows.append(("Users", Text("were not affected: the switch had not happened", style="green")))
@@ -95,7 +97,9 @@ def _unsettled(failure: Failure) -> list[tuple[str, Text]]:
     more = len(failure.result.change.steps) - STEP_LINES
     if more > 0:
         rows.append(("", Text(f"… and {more} more", style="dim")))
-    rows.append(("Next", Text(f"tidegate status {failure.environment}\ntidegate recover {failure.environment}", "cyan")))
+    rows.append(
+        ("Next", Text(f"tidegate status {failure.environment}\ntidegate recover {failure.environment}", "cyan"))
+    )
     return rows
 
 
@@ -143,7 +147,7 @@ def _next(failure: Failure) -> str:
         return f"tidegate up {environment}"
     error = failure.result.failure
     component = _component(error)
-    lines = [error.hint] if error and error.hint else []
+    lines = []
     if isinstance(error, StepFailed) and "." in error.instance:
         group = error.instance.rpartition("/")[2].rpartition(".")[0]
         lines.append(f"tidegate logs -e {environment} {group}")

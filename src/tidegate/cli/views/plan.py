@@ -57,7 +57,9 @@ def _change(change: ChangeLine, number: int, *, full: bool, alone: bool) -> list
             phase = step.phase
             after = f"  (after {', '.join(numbers[each] for each in step.after)})" if step.after else ""
             lines.append(
-                Text.assemble((f"      {shown:<8}", "cyan"), f"{numbers[step.id]:>3}  {clean(step.text)}", (after, "dim"))
+                Text.assemble(
+                    (f"      {shown:<8}", "cyan"), f"{numbers[step.id]:>3}  {clean(step.text)}", (after, "dim")
+                )
             )
     return lines
 

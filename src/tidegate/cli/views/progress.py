@@ -172,7 +172,9 @@ def _components(step: Step) -> tuple[str, ...]:
         case Start() | Verify() | Scale() | Retire():
             return (step.group.component,)
         case Route():
-            return tuple(sorted({move.component for move in step.entries} | {m.edge.group.component for m in step.edges}))
+            return tuple(
+                sorted({move.component for move in step.entries} | {m.edge.group.component for m in step.edges})
+            )
         case Observe():
             return tuple(sorted({group.component for group in step.groups}))
         case _:
