@@ -7,8 +7,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ import pytest
 from tidegate.errors import StoreError
 from tidegate.ports.store import Event, Store
 from tidegate.stores.sql import SqlStore
+from tidegate.stores.sqlite import open_sqlite
 from tidegate.stores.tables import VERSION
 from tidegate.testing.store_conformance import StillClock, StoreConformance, a_pin, a_release, committed
 
@@ -136,6 +139,23 @@ async def test_a_long_history_is_read_quickly(file: Path) -> None:
     assert len(await store.history("dev")) == 21
     assert time.perf_counter() - begun < 1  # 0.05 s on a quiet machine
     await store.close()
+
+
+def test_a_new_store_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    """Nobody is told that it is locked, and nobody meets half of its tables."""
+    for place in range(10):
+        gate = threading.Barrier(6)
+
+        def use(file: Path = tmp_path / f"{place}.db", gate: threading.Barrier = gate) -> int:
+            gate.wait()
+            engine = open_sqlite(file)
+            with engine.connect() as connection:
+                count = connection.exec_driver_sql("SELECT count(*) FROM events").scalar_one()
+            engine.dispose()
+            return int(count)
+
+        with ThreadPoolExecutor(6) as pool:
+            assert [found.result() for found in [pool.submit(use) for _ in range(6)]] == [0] * 6
 
 
 def racer(file: Path, *arguments: str) -> subprocess.Popen[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from tidegate.errors import StoreError
@@ -44,7 +45,7 @@ def open_sqlite(path: Path) -> Engine:
     event.listen(engine, "begin", _begin)
     try:
         _create(engine, path)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, sqlite3.Error) as error:
         engine.dispose()
         raise StoreError(
             "cannot open the store",
@@ -76,7 +77,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _create(engine: Engine, path: Path) -> None:
-    _use_write_ahead_log(engine)
+    _use_write_ahead_log(path)
     with engine.connect() as connection:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     if version == 0:
@@ -102,27 +103,20 @@ def _create(engine: Engine, path: Path) -> None:
         )
 
 
-def _use_write_ahead_log(engine: Engine) -> None:
-    """The switch needs the file for itself and does not wait for it; processes that open a new store at the same
-    moment meet here."""
+def _use_write_ahead_log(path: Path) -> None:
+    """The switch needs the file for itself and does not always wait for it: of processes that open a new store at the
+    same moment, some are told that it is locked."""
     deadline = time.monotonic() + BUSY
     while True:
+        connection = sqlite3.connect(path, timeout=BUSY, isolation_level=None)
         try:
-            raw = engine.raw_connection()
-            try:
-                cursor = raw.cursor()
-                if cursor.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-                    cursor.execute("PRAGMA journal_mode=WAL")
-                cursor.close()
-            finally:
-                raw.close()
-        except (OperationalError, engine.dialect.loaded_dbapi.OperationalError) as error:
-            if "locked" not in str(error):
-                raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
-            if time.monotonic() > deadline:
-                raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
             time.sleep(0.01)
-        except engine.dialect.loaded_dbapi.DatabaseError as error:
-            raise OperationalError("PRAGMA journal_mode=WAL", None, error) from error
         else:
             return
+        finally:
+            connection.close()
