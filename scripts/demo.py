@@ -156,8 +156,8 @@ class Demo:
     @contextmanager
     def load(self, url: str) -> Iterator[Load]:
         """Visitors, while something else happens."""
-        command = [sys.executable, str(ROOT / "scripts" / "load.py"), url, "--rate", "100"]
-        # In a session of its own: Ctrl-C is for the command that is being shown.
+        command = [sys.executable, str(ROOT / "scripts" / "load.py"), url, "--rate", "100", "--seconds", "600"]
+        # In a session of its own: Ctrl-C is for the command that is being shown. It ends by itself if nobody ends it.
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         load = Load(process)
         try:
@@ -169,9 +169,20 @@ class Demo:
         """Run the program before everybody's eyes; its exit status."""
         print(f"{bold('$')} {bold('tidegate ' + ' '.join(quoted(argument) for argument in arguments))}\n", flush=True)
         try:
-            return subprocess.run([TIDEGATE, *arguments], cwd=self.project, check=False).returncode
+            process = subprocess.Popen([TIDEGATE, *arguments], cwd=self.project)
         except OSError as error:
             raise DemoFailed(f"{TIDEGATE} cannot be run: {error}; `make install` installs it") from error
+        interrupted = False
+        while True:
+            try:
+                status = process.wait()
+                break
+            except KeyboardInterrupt:
+                # The program got the same Ctrl-C and puts everything back: it is waited for, never killed.
+                interrupted = True
+        if interrupted:
+            raise KeyboardInterrupt
+        return status
 
     def git(self, *arguments: str) -> None:
         """Run git in the copy. Raises `DemoFailed`."""
