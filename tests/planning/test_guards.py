@@ -99,3 +99,15 @@ def test_a_dependency_that_changes_alone_moves_the_edges_of_those_that_stay() ->
     assert [change.components for change in plan.changes] == [("backend",)]
     carry_out(target, plan)
     assert target.answers("dev", "frontend") == {"frontend": FRONTEND.digest, "backend": newer.digest}
+
+
+def test_a_chain_of_a_thousand_needs_is_planned() -> None:
+    """However deep the graph, and steps are listed after those they come after."""
+    names = [f"c{place:04}" for place in reversed(range(1000))]
+    made = {name: release(name, 1, tuple(names[place - 1 : place])) for place, name in enumerate(names)}
+    world = World({}, {name: pin(each) for name, each in made.items()}, {r.digest: r for r in made.values()})
+    (change,) = world.plan(SimulatedTarget(world.releases), current={}, wanted=world.wanted).changes
+    listed: set[str] = set()
+    for planned in change.steps:
+        assert listed.issuperset(planned.after)
+        listed.add(planned.id)

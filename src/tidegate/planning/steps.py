@@ -28,7 +28,23 @@ def steps_of(
         )
         after = ("route",) if steps and steps[-1].id == "route" else ()
         steps.append(PlannedStep("observe", Phase.SWITCH, step, after))
-    return (*steps, *_finish(scene, part))
+    return in_reading_order((*steps, *_finish(scene, part)))
+
+
+def in_reading_order(steps: Sequence[PlannedStep]) -> tuple[PlannedStep, ...]:
+    """The same steps, none before one that it comes after; otherwise as they were."""
+    known = {planned.id: planned for planned in steps}
+    ordered: dict[str, PlannedStep] = {}
+    for planned in steps:
+        waiting = [planned]  # no recursion: a chain of needs may be longer than Python's stack
+        while waiting:
+            missing = [known[name] for name in waiting[-1].after if name not in ordered]
+            if missing:
+                waiting += missing
+            else:
+                last = waiting.pop()
+                ordered[last.id] = last
+    return tuple(ordered.values())
 
 
 def _starts(scene: Scene, name: str) -> bool:
