@@ -78,6 +78,21 @@ async def test_an_instance_that_died_with_the_agent_is_started_again(shop: World
     assert (await processes(shop, group))[0] not in {pid, os.getpid()}
 
 
+async def test_what_an_instance_left_behind_does_not_keep_its_port(shop: World) -> None:
+    """The agent and the leader are gone, a child that it started still prints into its log: it is ended first."""
+    note = shop.root / "child"
+    release = shop.add("backend", run=f"sh -c 'echo $$ > {note}; while :; do sleep 1; done' & {python(SERVICE)}")
+    group, _ = await shop.start(release)
+    await until(lambda: note.exists() and note.read_text().strip())
+    child = int(note.read_text())
+    pid, agent = (await processes(shop, group))[0], shop.agent()["pid"]
+    shop.kill_agent()
+    await until(lambda: not alive(agent))
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: healthy(shop, group))
+    await until(lambda: not alive(child))
+
+
 async def healthy(shop: World, group: GroupAddress) -> bool:
     return (await shop.target.observe("dev")).groups[group].healthy == 1
 

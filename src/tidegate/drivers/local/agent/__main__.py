@@ -110,7 +110,9 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
         loop.add_signal_handler(number, server.ended.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     folders.socket.unlink(missing_ok=True)
-    connections = await asyncio.start_unix_server(lambda r, w: answer(server.handle, r, w), folders.socket)
+    connections = await asyncio.start_unix_server(
+        lambda reader, writer: answer(server.handle, reader, writer), folders.socket, backlog=1024
+    )
     folders.socket.chmod(0o600)
     await project.adopt()
     os.ftruncate(lock, 0)

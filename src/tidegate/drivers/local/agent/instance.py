@@ -21,6 +21,8 @@ from tidegate.model.observed import InstanceState, ObservedInstance
 FIRST_PAUSE = 0.02
 """Between the first questions after a start; it grows."""
 PAUSE_WHILE_BOOTING = 0.1
+LOG_LINES = 15
+"""So many of an instance's last lines are shown with its failure."""
 
 Environment = Callable[[InstanceRecord], Mapping[str, str] | None]
 """All variables of an instance; None while a secret's value is not known."""
@@ -28,9 +30,10 @@ Environment = Callable[[InstanceRecord], Mapping[str, str] | None]
 
 class Instance:
     """Keeps one process running until `stop`. Its record is kept up to date; `changed` is called after each change.
+    Instances that share `turn` are started one after the other.
 
-    `exits` counts how often it ended by itself since this object was made, `last_exit` says how; `reason` says why
-    it is not healthy.
+    `exits` counts how often it ended by itself since this object was made, `last_exit` says how and
+    `last_words` what it had printed by then; `reason` says why it is not healthy.
     """
 
     def __init__(
@@ -41,15 +44,18 @@ class Instance:
         environment: Environment,
         log: InstanceLog,
         changed: Callable[[], None],
+        turn: asyncio.Lock,
     ) -> None:
         self.spec = spec
         self.record = record
         self.log = log
         self.exits = 0
         self.last_exit = ""
+        self.last_words: list[str] = []
         self.reason = ""
         self._environment = environment
         self._changed = changed
+        self._turn = turn
         self._backoff = Backoff()
         self._healthy_since: float | None = None
         self._was_healthy = False
@@ -94,6 +100,10 @@ class Instance:
             pid=pid,
             memory=_memory(pid),
         )
+
+    def tail(self) -> list[str]:
+        """The last lines that it printed, oldest first."""
+        return self.log.tail(LOG_LINES)[0]
 
     def adopt(self) -> None:
         """Go on with the process that the record knows; if it is gone, that counts as one crash."""
@@ -140,7 +150,9 @@ class Instance:
                     self.reason = "its secrets are not known any more: start it again (tidegate up)"
                     self._changed()
                     return
-                self._spawn(environment)
+                async with self._turn:  # starting many at once must not keep requests from being answered
+                    self._spawn(environment)
+                    await asyncio.sleep(0)
             begun = time.monotonic()
             if self._process is not None:
                 checking = asyncio.create_task(self._check())
@@ -149,6 +161,7 @@ class Instance:
                 finally:
                     checking.cancel()
                 self.last_exit = f"{_ended(status)} after {time.monotonic() - begun:.1f} s"
+                self.last_words = self.log.tail(LOG_LINES)[0]
             delay = self._backoff.crashed(time.monotonic(), self._healthy_since)
             self.exits += 1
             self.record.restarts += 1
@@ -169,7 +182,7 @@ class Instance:
                 output=output,
             )
         except OSError as error:
-            self.last_exit = f"cannot be run in {self.spec.folder}: {error.strerror}"
+            self.last_exit, self.last_words = f"cannot be run in {self.spec.folder}: {error.strerror}", []
             return
         finally:
             if output >= 0:

@@ -41,6 +41,8 @@ class Project:
         self._locks: dict[GroupAddress, asyncio.Lock] = {}
         self._dirty = asyncio.Event()
         self._ending = False
+        self._complaint = ""
+        self._turn = asyncio.Lock()
         self._started: asyncio.Task[None] | None = None
 
     # Life
@@ -89,7 +91,8 @@ class Project:
             self._dirty.clear()
             try:
                 await self.apply()
-            except TargetError:
+            except (TargetError, OSError) as error:
+                self._complain(f"the gateway did not take a change: {error}")
                 await asyncio.sleep(0.5)  # keep_gateway starts it again
                 self._dirty.set()
 
@@ -103,8 +106,8 @@ class Project:
                 await self.serving()
                 if await self.gateway.revive():
                     self._dirty.set()
-            except TargetError as error:
-                print(f"the gateway is down: {error}", flush=True)  # noqa: T201 - standard output is the agent's log
+            except (TargetError, OSError) as error:
+                self._complain(f"the gateway is down: {error}")
 
     async def unused(self) -> None:
         """Return when there has been no environment for a while, and the gateway was stopped."""
@@ -121,7 +124,10 @@ class Project:
             await asyncio.sleep(2)
             for instances in list(self.instances.values()):
                 for instance in list(instances.values()):
-                    await asyncio.to_thread(instance.log.rotate)
+                    try:
+                        await asyncio.to_thread(instance.log.rotate)
+                    except OSError as error:  # a full disk; the log goes on as it is
+                        self._complain(f"cannot rotate {instance.log.path}: {error}")
             await self._rotate_access_logs()
 
     async def _rotate_access_logs(self) -> None:
@@ -129,6 +135,12 @@ class Project:
         if any(rotated):
             with suppress(TargetError):  # then it goes on in the renamed file, and no line is lost
                 await self.gateway.reopen_logs()
+
+    def _complain(self, what: str) -> None:
+        """Write to the agent's log, once for the same thing in a row."""
+        if what != self._complaint:
+            self._complaint = what
+            print(what, flush=True)  # noqa: T201 - standard output is the agent's log
 
     # Groups and instances
 
@@ -146,6 +158,7 @@ class Project:
                 environment=lambda record: self._instance_environment(group, record),
                 log=InstanceLog(self.folders.instance_log(group.address, record.index)),
                 changed=self.changed,
+                turn=self._turn,
             )
         return instances[record.index]
 
@@ -217,7 +230,7 @@ class Project:
         try:
             self.save()
         except OSError as error:  # a full disk must not end supervision; the next change tries again
-            print(f"cannot write the state file: {error}", flush=True)  # noqa: T201 - the agent's log
+            self._complain(f"cannot write the state file: {error}")
         self._dirty.set()
         for waiter in self._waiters:
             if not waiter.done():
@@ -310,10 +323,6 @@ class Project:
         self.registry.give_back(port for port in self.registry.names() if port.startswith(f"{name}/"))
         for folder in (self.folders.environment(name), self.folders.logs(name)):
             shutil.rmtree(folder, ignore_errors=True)
-
-    def log_tail(self, instance: Instance, lines: int = 15) -> list[str]:
-        """The last lines that an instance printed, oldest first."""
-        return instance.log.tail(lines)[0]
 
     @property
     def idle(self) -> bool:

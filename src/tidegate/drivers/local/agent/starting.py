@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from tidegate.drivers.local.agent.instance import Instance
+from tidegate.drivers.local.agent.instance import LOG_LINES, Instance
 from tidegate.drivers.local.agent.process import Process
 from tidegate.drivers.local.agent.project import Project
 from tidegate.drivers.local.agent.routing import candidate_name, edge_name, entry_name
@@ -18,7 +18,6 @@ from tidegate.model.address import GroupAddress
 from tidegate.model.observed import InstanceState
 
 VERIFY_PATIENCE = 60.0
-LOG_LINES = 15
 GATHER = 0.01
 
 
@@ -157,24 +156,25 @@ async def _until_healthy(
     def all_healthy() -> bool:
         for instance in instances:
             if instance.exits > exits[instance.name] or instance.state is InstanceState.STOPPED:
-                raise _start_failed(project, instance, instance.last_exit or instance.reason)
+                raise _start_failed(instance, instance.last_exit or instance.reason, instance.last_words)
         return all(instance.state is InstanceState.HEALTHY for instance in instances)
 
     patience = group.spec.health.start_timeout / 1000
     if not await project.until(all_healthy, seconds=patience):
         for instance in instances:
             if instance.state is not InstanceState.HEALTHY:
-                raise _start_failed(project, instance, f"not healthy within {patience:g} s: {instance.reason}")
+                reason = f"not healthy within {patience:g} s: {instance.reason}"
+                raise _start_failed(instance, reason, instance.tail())
 
 
-def _start_failed(project: Project, instance: Instance, reason: str) -> StepFailed:
+def _start_failed(instance: Instance, reason: str, log: list[str]) -> StepFailed:
     component = instance.spec.address.component
     return StepFailed(
         f"cannot start {component}",
         reason,
         component=component,
         instance=instance.name,
-        log=project.log_tail(instance, LOG_LINES),
+        log=log,
         hint=f"All of its output is in {instance.log.path}",
     )
 

@@ -85,9 +85,9 @@ def _check_instances(project: Project, step: Observe, exits: dict[str, int]) -> 
             raise StepFailed(f"cannot keep {group.component}", f"{group.name} does not run.", component=group.component)
         for instance in project.instances.get(group, {}).values():
             if instance.exits > exits.get(instance.name, 0):
-                reason = instance.last_exit
+                reason, log = instance.last_exit, instance.last_words
             elif instance.state is not InstanceState.HEALTHY:
-                reason = f"is {instance.state.value}: {instance.reason or instance.last_exit}"
+                reason, log = f"is {instance.state.value}: {instance.reason or instance.last_exit}", instance.tail()
             else:
                 continue
             raise StepFailed(
@@ -95,7 +95,7 @@ def _check_instances(project: Project, step: Observe, exits: dict[str, int]) -> 
                 reason,
                 component=group.component,
                 instance=instance.name,
-                log=project.log_tail(instance),
+                log=log,
                 hint=f"All of its output is in {instance.log.path}",
             )
 
@@ -119,6 +119,6 @@ def _check_ways(project: Project, step: Observe, ways: list[Way], traffic: dict[
         f"{step.max_errors / 100:g} % are allowed.",
         component=fault.callee,
         instance=instances[0][1].name if instances else "",
-        log=project.log_tail(instances[0][1]) if instances else (),
+        log=instances[0][1].tail() if instances else (),
         hint=f"Every request is in {project.folders.access_log(step.groups[0].environment)}" if step.groups else "",
     )
