@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -296,9 +295,8 @@ def test_a_thousand_components_are_named_together(tmp_path: Path) -> None:
         write(tmp_path, {f"services/c{place}/main.py": f"{place}\n", f"services/c{place}/service.yaml": ""})
     commit_all(tmp_path)
     parts = {f"c{n}": ((f"services/c{n}",), (f"services/c{n}/service.yaml",)) for n in range(1000)}
-    begun = time.perf_counter()
+    begun = time.process_time()
     found = read_many(tmp_path, parts)
-    assert time.perf_counter() - begun < 3  # 0.1 s on a quiet machine
+    assert time.process_time() - begun < 3  # 0.3 s on a quiet machine
     assert len({sources.digest for sources in found.values()}) == 1000
     assert found["c77"] == read_sources(tmp_path, *parts["c77"])
-    shutil.rmtree(tmp_path / ".git")

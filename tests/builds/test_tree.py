@@ -294,9 +294,9 @@ async def test_ten_thousand_files_are_verified_quickly(yard: Yard) -> None:
     artifact = await yard.build(
         f"{sys.executable} -c \"import pathlib\nfor n in range(10000): pathlib.Path(f'f{{n}}').write_text(str(n)*99)\""
     )
-    begun = time.perf_counter()
+    begun = time.process_time()
     await yard.artifacts.verify(artifact)
-    assert time.perf_counter() - begun < 4  # 0.5 s on a quiet machine
+    assert time.process_time() - begun < 3  # 0.5 s on a quiet machine
 
 
 # Several processes

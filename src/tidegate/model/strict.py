@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from tidegate.errors import StoreError
 
@@ -36,20 +36,22 @@ def fields(value: Any, what: str, keys: str) -> Json:
     expected = _KEYS.get(keys) or _KEYS.setdefault(keys, frozenset(keys.split()))
     if type(value) is not dict:
         raise wrong(what, "an object", value)
-    if value.keys() != expected:
-        unknown, missing = sorted(value.keys() - expected), sorted(expected - value.keys())
-        said = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
-        raise StoreError(
-            f"cannot read a {what}", "; ".join(said), hint="It may have been changed, or written by a newer Tidegate."
-        )
-    return cast("Json", value)
+    found: Json = value
+    if found.keys() == expected:
+        return found
+    unknown, missing = sorted(found.keys() - expected), sorted(expected - found.keys())
+    said = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
+    raise StoreError(
+        f"cannot read a {what}", "; ".join(said), hint="It may have been changed, or written by a newer Tidegate."
+    )
 
 
 def mapping(value: Any, what: str) -> Json:
     """An object with any keys."""
     if type(value) is not dict:
         raise wrong(what, "an object", value)
-    return cast("Json", value)
+    found: Json = value
+    return found
 
 
 def items(value: Any, what: str) -> list[Any]:
