@@ -40,7 +40,8 @@ def test_only_a_stable_period_makes_restarts_quick_again() -> None:
 
 def test_a_simple_command_takes_the_place_of_its_shell() -> None:
     """Others keep the shell, since `exec` would change what they mean."""
-    assert replacing_the_shell("uvicorn app:app --port $PORT") == "exec uvicorn app:app --port $PORT"
+    for command in ("uvicorn app:app --port $PORT", ".venv/bin/python -m shop"):
+        assert replacing_the_shell(command) == f"exec {command}"
     for command in ("cd x && ./run", "A=1 ./run", "exec ./run", "a; b", "a | b", "for x in 1; do y; done"):
         assert replacing_the_shell(command) == command
 

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from tidegate.drivers.local.agent.backoff import Backoff
 from tidegate.drivers.local.agent.health import probe
@@ -228,7 +229,7 @@ class Instance:
 def replacing_the_shell(command: str) -> str:
     """The command as it is given to `/bin/sh -c`: a simple one takes the shell's place, so that one process less
     runs and signals reach the program itself."""
-    if re.search(r"[;&|\n(){}]|^\s*(exec|if|for|while|until|case|cd|\.|:)\b|^\s*\w+=", command):
+    if re.search(r"[;&|\n(){}]|^\s*(exec|if|for|while|until|case|cd|command|eval)\b|^\s*[.:](\s|$)|^\s*\w+=", command):
         return command
     return f"exec {command}"
 
@@ -240,15 +241,22 @@ def _ended(status: int | None) -> str:
 
 
 def _memory(pid: int) -> int:
-    """Resident bytes; 0 if unknown."""
+    """Resident bytes of a process and all that it started; 0 if unknown."""
     if not pid:
         return 0
     try:
         if LINUX:
-            with open(f"/proc/{pid}/statm", encoding="ascii") as file:  # noqa: PTH123 - hot and tiny
-                return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return _resident(pid)
         import psutil  # noqa: PLC0415 - not needed on Linux
 
-        return int(psutil.Process(pid).memory_info().rss)
+        program = psutil.Process(pid)
+        return sum(int(each.memory_info().rss) for each in (program, *program.children(recursive=True)))
     except Exception:
         return 0
+
+
+def _resident(pid: int) -> int:
+    process = Path("/proc") / str(pid)
+    pages = int((process / "statm").read_text("ascii").split()[1])
+    children = (process / "task" / str(pid) / "children").read_text("ascii").split()
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_resident(int(child)) for child in children)
