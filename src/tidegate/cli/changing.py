@@ -171,8 +171,14 @@ class Changing:
         assert course.applied is not None
         result = next(result for result in course.applied.changes if result.change.number == number)
         switches = self.progress.switches.get((course.environment, number))
+        taken = self.progress.taken.get((course.environment, number), {})
         return Failure(
-            course.environment, course.view.parent, result, switches.seconds if switches else None, stopped=stopped
+            course.environment,
+            course.view.parent,
+            result,
+            switches.seconds if switches else None,
+            stopped=stopped,
+            taken=tuple(taken.values()),
         )
 
     def results(self, courses: Sequence[Course]) -> tuple[EnvironmentResult, ...]:

@@ -9,24 +9,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.app.explain import in_words
 from tidegate.cli.views.console import clean
-from tidegate.errors import StepFailed, TidegateError
-from tidegate.execution.progress import ChangeResult, Fate
+from tidegate.cli.views.progress import Taken
+from tidegate.errors import ClaimLost, OldEpoch, StepFailed, TidegateError
+from tidegate.execution.progress import ChangeResult, Fate, Moment
 from tidegate.model.digest import short
 from tidegate.model.plan import PlannedStep
 from tidegate.model.step import Retire, Route, Scale, Start
 
 LOG_LINES = 8
 DETAIL_LINES = 4
-STEP_LINES = 6
+STEP_LINES = 8
+_MOMENTS = {Moment.DONE: "done", Moment.FAILED: "failed", Moment.BEGUN: "not ended"}
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A change that did not get through. `parent` names the revision below it, "" if there was none.
 
-    `switched` says for how many seconds users met the new releases; None if they never did.
+    `switched` says for how many seconds users met the new releases; None if they never did. `taken` are the steps
+    that were begun, those of undo last.
     """
 
     environment: str
@@ -34,6 +36,7 @@ class Failure:
     result: ChangeResult
     switched: float | None = None
     stopped: bool = False
+    taken: tuple[Taken, ...] = ()
 
 
 def show_failure(console: Console, failure: Failure) -> None:
@@ -62,6 +65,8 @@ def unfinished_text(environment: str, result: ChangeResult) -> Text:
 
 def _headline(failure: Failure) -> Text:
     names = ", ".join(failure.result.change.components)
+    if isinstance(failure.result.failure, ClaimLost | OldEpoch):
+        return Text(f"{failure.environment}: another command has taken over {names}.", style="bold red")
     if failure.result.fate is Fate.UNSETTLED:
         return Text(
             f"{failure.environment} is unsettled: {names} could neither be changed nor put back.", style="bold red"
@@ -70,8 +75,9 @@ def _headline(failure: Failure) -> Text:
         return Text(f"{failure.environment}: stopped. {names} put back.", style="bold yellow")
     component = _component(failure.result.failure)
     culprit = component or names
-    both = "it was" if failure.result.change.components == (component,) else f"all of {names} was"
-    return Text(f"{failure.environment}: {culprit} failed, and {both} put back.", style="bold red")
+    alone = failure.result.change.components == (component,)
+    what = "it was put back" if alone else f"{names} were put back together"
+    return Text(f"{failure.environment}: {culprit} failed; {what}.", style="bold red")
 
 
 def _undone(failure: Failure) -> list[tuple[str, Text]]:
@@ -92,11 +98,11 @@ def _unsettled(failure: Failure) -> list[tuple[str, Text]]:
     rows = _why(failure.result.failure)
     if failure.result.unfinished:
         rows.append(("Undo", Text(_limited(failure.result.unfinished, DETAIL_LINES))))
-    for planned in failure.result.change.steps[:STEP_LINES]:
-        rows.append((planned.phase.value, Text(clean(in_words(planned.step)), style="dim")))
-    more = len(failure.result.change.steps) - STEP_LINES
-    if more > 0:
-        rows.append(("", Text(f"… and {more} more", style="dim")))
+    earlier = len(failure.taken) - STEP_LINES
+    if earlier > 0:
+        rows.append(("", Text(f"{earlier} earlier steps", style="dim")))
+    for taken in failure.taken[-STEP_LINES:]:
+        rows.append((_MOMENTS[taken.moment], Text(clean(taken.text), no_wrap=True, overflow="ellipsis")))
     rows.append(
         ("Next", Text(f"tidegate status {failure.environment}\ntidegate recover {failure.environment}", "cyan"))
     )

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tidegate.app.explain import in_words
 from tidegate.app.release import BuildMoment, BuildProgress
 from tidegate.cli.views.console import clean
 from tidegate.execution.progress import Moment, Progress, Stage
@@ -44,14 +45,23 @@ class Switches:
 
 
 @dataclass
+class Taken:
+    """A step that was begun, forward or in undo, and what is known of it: begun, done or failed."""
+
+    text: str
+    moment: Moment = Moment.BEGUN
+
+
+@dataclass
 class ProgressView:
     """Takes what builds and steps report, and shows it while it is entered.
 
-    `switches` keeps, by environment and number of the change, what the screen of a failure has to tell.
+    `switches` and `taken` keep, by environment and number of the change, what the screen of a failure has to tell.
     """
 
     console: Console
     switches: dict[tuple[str, int], Switches] = field(default_factory=dict)
+    taken: dict[tuple[str, int], dict[tuple[bool, str], Taken]] = field(default_factory=dict)
     _rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
     _live: Live | None = None
 
@@ -104,6 +114,8 @@ class ProgressView:
         if isinstance(step, Route) and progress.moment is Moment.DONE:
             self._switched(progress)
         back = progress.stage is Stage.UNDOING
+        steps = self.taken.setdefault((progress.environment, progress.change.number), {})
+        steps.setdefault((back, progress.step.id), Taken(in_words(step))).moment = progress.moment
         for component in _components(step):
             row = self._row(progress.environment, component)
             match progress.moment:

@@ -90,10 +90,13 @@ def pruned_table(pruned: Sequence[Pruned]) -> Table:
     return table
 
 
+_WHOLE = {"component", "state", "release", "revision", "healthy", "when", "what", "commit"}  # columns never folded
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in {"component", "release", "revision", "healthy"})
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     return table
 
 
