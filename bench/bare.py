@@ -107,7 +107,7 @@ async def answers(programs: Iterable[Program]) -> None:
 
 
 async def _answers(program: Program) -> None:
-    while not await _asked(program):
+    while not await _asked(program):  # noqa: ASYNC110 - another process sets no event
         await asyncio.sleep(PAUSE)
 
 
@@ -125,10 +125,9 @@ async def _asked(program: Program) -> bool:
 def all_at_once(programs: list[Program]) -> float:
     """Seconds from the first start until every program answered; they are ended then."""
     begun = time.perf_counter()
-    running = []
+    running: list[subprocess.Popen[bytes]] = []
     try:
-        for program in programs:
-            running.append(start(program))
+        running.extend(start(program) for program in programs)  # what was started counts even if the next cannot be
         try:
             asyncio.run(answers(programs))
         except TimeoutError as error:

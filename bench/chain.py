@@ -33,6 +33,6 @@ def write_chain(project: Project, size: int, *, environments: str, replicas: str
 def write_release(project: Project, size: int, release: str, *, last: str = "") -> None:
     """A change of all of them, committed; `last` is what the last one becomes if that is something else."""
     names = links(size)
-    said = {name: release for name in names} | {names[-1]: last or release}
+    said = dict.fromkeys(names, release) | {names[-1]: last or release}
     project.write({f"services/{name}/release": text for name, text in said.items()})
     project.commit()

@@ -91,15 +91,20 @@ def floor(size: int) -> float:
     return time.perf_counter() - begun
 
 
-def main() -> None:
-    """Print the curve."""
-    rows = []
+def rows() -> list[Row]:
+    """The curve."""
+    found = []
     for size in SIZES:
         seconds = min(measure(size)[0] for _ in range(3))
         bound = 1.0 if size == 1000 else None
         against = f"{seconds / floor(size):.1f} × printing the same pins as JSON"
-        rows.append(Row(f"plan {size} components × {ENVIRONMENTS} environments", seconds, "s", against, bound))
-    show("Planning", rows)
+        found.append(Row(f"plan {size} components × {ENVIRONMENTS} environments", seconds, "s", against, bound))
+    return found
+
+
+def main() -> None:
+    """Print the curve."""
+    show("Planning", rows())
 
 
 if __name__ == "__main__":

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
+HEADINGS = ("measurement", "figure", "against", "promised", "kept")
+
 
 @dataclass(frozen=True)
 class Row:
-    """`bound` is the largest figure that the product promises, None where there is no promise."""
+    """`bound` is the largest figure that the product promises, None where there is no promise.
+
+    `figure` None: it could not be taken, and `against` says why.
+    """
 
     what: str
-    figure: float
+    figure: float | None
     unit: str
     against: str = ""
     bound: float | None = None
 
     @property
     def kept(self) -> bool | None:
-        """Whether the promise is kept; None where there is none."""
-        return None if self.bound is None else self.figure <= self.bound
+        """Whether the promise is kept; None where there is none, or no figure."""
+        return None if self.bound is None or self.figure is None else self.figure <= self.bound
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row in words, as in `HEADINGS`."""
+        kept = {True: "yes", False: "NO", None: ""}[self.kept]
+        bound = "" if self.bound is None else f"≤ {self.bound:g} {self.unit}".rstrip()
+        figure = "–" if self.figure is None else f"{self.figure:.3g} {self.unit}".rstrip()
+        return (self.what, figure, self.against, bound, kept)
 
 
-def show(title: str, rows: list[Row]) -> None:
+def show(title: str, rows: Sequence[Row]) -> None:
     """Print the rows; a promise that is not kept is marked, and nothing fails: figures are read by people."""
     table = Table(title=title, title_justify="left")
-    for heading in ("measurement", "figure", "against", "promised", "kept"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="right" if heading in {"figure", "promised"} else "left")
     for row in rows:
-        kept = {True: "yes", False: "NO", None: ""}[row.kept]
-        bound = "" if row.bound is None else f"≤ {row.bound:g} {row.unit}"
-        table.add_row(row.what, f"{row.figure:.3g} {row.unit}", row.against, bound, kept)
+        table.add_row(*row.cells)
     Console(width=130).print(table)
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """The same table for a document, with a line end."""
+    lines = [HEADINGS, ("---", "---:", "---", "---:", "---"), *(row.cells for row in rows)]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from bench.apply import RealClock
 from bench.bare import Program, built, free_ports, one_by_one, surroundings
 from bench.chain import links, write_chain, write_release
-from bench.project import Failed, PATIENCE, Project, project
+from bench.project import PATIENCE, Failed, Project, project
 from bench.table import Row, show
 from tidegate.stores.sql import SqlStore
 
@@ -96,7 +96,7 @@ def restart_once(made: Project, size: int) -> float:
 def measure(size: int) -> list[tuple[float, float]]:
     """(seconds to undo, seconds to restart), alternating."""
     with project() as made:
-        write_chain(made, size, environments="  dev: {observe: 20s}\n")
+        write_chain(made, size, environments="  dev: {observe: 2s}\n")
         write_release(made, size, "v1")
         made.tidegate("up", "dev", "--yes")
         write_release(made, size, "v2", last="broken")
