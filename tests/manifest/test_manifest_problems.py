@@ -30,7 +30,7 @@ def loaded(root: Path, files: dict[str, str | bytes]) -> Project:
     return load(write(root, files))
 
 
-SERVICE_MISTAKES = {
+SERVICE_MISTAKES: dict[str, tuple[str | bytes, int, int, str, str]] = {
     "unknown key": ("run: x\nreplica: 2\n", 2, 1, "unknown key 'replica'", "Did you mean replicas?"),
     "missing run": ("team: acme\n", 1, 1, "'run' is missing", "Write the command"),
     "empty run": ("run: ''\n", 1, 6, "'run' must not be empty", ""),
@@ -151,7 +151,8 @@ def test_all_mistakes_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
         {
-            "tidegate.yaml": "organization: acme\nteams: {web: {}, shop: {}}\nenvironments:\n  dev: {colour: 1}\n  x: {like: dve}\n",
+            "tidegate.yaml": "organization: acme\nteams: {web: {}, shop: {}}\n"
+            "environments:\n  dev: {colour: 1}\n  x: {like: dve}\n",
             "a/service.yaml": "team: web\nrun: x\nneeds: [broken, nothing]\ngrace: soon\nreplicas: {dve: 1}\n",
             "broken/service.yaml": "run: [\n",
             "c/service.yaml": "run: x\n",

@@ -27,7 +27,10 @@ def meant(word: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(word, known, 1)
     if close:
         return f"Did you mean {close[0]}?"
-    return f"Known: {', '.join(sorted(known)[:12])}." if known else "There are none yet."
+    if not known:
+        return "There are none yet."
+    shown = sorted(known)
+    return f"Known: {', '.join(shown[:20])}{', …' if len(shown) > 20 else '.'}"
 
 
 def describe(node: Node) -> str:
