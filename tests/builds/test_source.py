@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,18 @@ def test_any_change_of_an_input_changes_the_name_and_is_dirty(
     assert (clean.digest, clean.dirty, clean.commit) == (changed.digest, False, head)
 
 
-def test_what_is_no_input_makes_nothing_dirty(repository: Path) -> None:
-    """Another component's files, the settings, what is excluded."""
+def test_what_belongs_to_others_makes_nothing_dirty(repository: Path) -> None:
+    """Another component's files."""
     before = read_sources(repository, PATHS, EXCLUDE)
-    write(repository, {"other/thing.py": "Y = 3\n", "app/settings/prod.json": "{}", "lib/more.py": ""})
+    write(repository, {"other/thing.py": "Y = 3\n", "lib/more.py": ""})
     assert read_sources(repository, PATHS, EXCLUDE) == before
+
+
+def test_uncommitted_settings_and_manifests_are_dirty_and_keep_the_name(repository: Path) -> None:
+    """They are no input of the build; still they must not leave the first environment before they are committed."""
+    before = read_sources(repository, PATHS, EXCLUDE)
+    write(repository, {"app/settings/prod.json": "{}"})
+    assert read_sources(repository, PATHS, EXCLUDE) == replace(before, dirty=True)
 
 
 def test_a_link_is_where_it_leads_to(tmp_path: Path) -> None:

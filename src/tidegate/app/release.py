@@ -111,6 +111,9 @@ async def _build(workspace: Workspace, release: Release, report: BuildReporter) 
     artifact = await workspace.builder.build(
         _recipe(spec), release.digest, lambda text: report(BuildProgress(spec.name, BuildMoment.LINE, text))
     )
+    for former in await workspace.store.artifacts(release.digest):
+        if former.location == artifact.location and former.digest != artifact.digest:
+            await workspace.store.forget_artifact(former)  # it was damaged; a build need not give the same bytes twice
     await workspace.store.put_artifact(artifact)
     report(BuildProgress(spec.name, BuildMoment.DONE))
 

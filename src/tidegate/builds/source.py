@@ -33,8 +33,8 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """`files` sorted by path. `commit` is what is checked out, "" if nothing is; `dirty` says that the files differ
-    from it, or that there is none."""
+    """`files` sorted by path. `commit` is what is checked out, "" if nothing is; `dirty` says that the files,
+    or what was excluded from them, differ from it, or that there is none."""
 
     digest: str
     files: tuple[SourceFile, ...]
@@ -65,7 +65,7 @@ def read_many(root: Path, parts: Mapping[str, tuple[Sequence[str], Sequence[str]
         raise ReleaseError(
             "cannot read the sources", f"{error.filename}: {error.strerror}", hint="Check that you may read them."
         ) from error
-    return {name: _sources(listing, hashed, chosen[name], paths, exclude) for name, (paths, exclude) in parts.items()}
+    return {name: _sources(listing, hashed, chosen[name], paths) for name, (paths, _) in parts.items()}
 
 
 def _choose(root: Path, listing: Listing, paths: Sequence[str], exclude: Sequence[str]) -> list[str]:
@@ -106,7 +106,6 @@ def _sources(
     hashed: Mapping[str, HashedFile],
     chosen: Sequence[str],
     paths: Sequence[str],
-    exclude: Sequence[str],
 ) -> Sources:
     files = tuple(
         SourceFile(path, found.executable, found.link, found.sha256) for path in chosen if (found := hashed.get(path))
@@ -114,7 +113,8 @@ def _sources(
     for file in files:
         _check(file)
     content = [[file.path, "x" if file.executable else "l" if file.link else "f", file.sha256] for file in files]
-    dirty = not listing.commit or bool(_below(listing.changed, paths, exclude))
+    # Also what is excluded counts: how a release is run and configured has to be committed as its sources are.
+    dirty = not listing.commit or bool(_below(listing.changed, paths, ()))
     return Sources(digest("sources", content), files, listing.commit, dirty)
 
 
