@@ -1,0 +1,168 @@
+"""The program as users run it: real services, the real agent, the real gateway."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.projects import BIN, Shop, end, make, until
+
+
+@pytest.fixture
+def shop(short_tmp: Path) -> Iterator[Shop]:
+    """A project that is taken down in the end, whatever happened."""
+    made = make(short_tmp)
+    yield made
+    subprocess.run([BIN, "recover", "dev"], cwd=made.root, env=made.env, capture_output=True, check=False)
+    subprocess.run([BIN, "down", "--all", "--yes"], cwd=made.root, env=made.env, capture_output=True, check=False)
+    for left in made.processes():  # only where a test failed
+        left.kill()
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """What a command prints, up to the line that holds `text`."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"{text!r} never came:\n{seen}")
+
+
+def test_from_the_first_up_to_down_leaving_nothing(shop: Shop) -> None:
+    """Up, change, up again; plans are saved, applied, refused when stale; all can be looked at; nothing stays."""
+    first = shop.run("up", "dev", "--why", "the first")
+    assert "2/2" in first.out
+    assert "http://frontend.dev.localhost:" in first.out
+    assert shop.answer("frontend") == "frontend 1 on backend 1"
+    assert "nothing to do" in shop.run("up", "dev").out
+    assert shop.json("plan", "dev", "--detailed-exitcode")["plan"]["changes"] == []
+
+    shop.version("backend", "2")
+    shop.version("frontend", "2")
+    planned = shop.json("plan", "dev", "--detailed-exitcode", "--out", "dev.plan", status=2)
+    (change,) = planned["plan"]["changes"]
+    assert [each["component"] for each in change["components"]] == ["backend", "frontend"]
+    assert "(memory not measured" not in shop.run("plan", "dev").out  # those that run were measured
+    applied = shop.json("apply", "dev.plan", "--why", "as planned")
+    assert [each["fate"] for each in applied["environments"][0]["changes"]] == ["committed"]
+    assert shop.answer("frontend") == "frontend 2 on backend 2"
+    assert "stale" in shop.run("apply", "dev.plan", status=1).err
+
+    history = shop.json("history", "dev")["revisions"]
+    assert [(each["revision"], each["why"]) for each in history] == [("dev@2", "as planned"), ("dev@1", "the first")]
+    assert "the first" in shop.run("history", "dev").out
+    releases = shop.json("releases", "backend")["releases"]
+    assert [each["pinned"] for each in releases] == [["dev"], []]
+    assert "backend-r2.1" in shop.run("logs", "-e", "dev", "backend", "-n", "5").out
+    lines = shop.json("logs", "frontend")["lines"]
+    assert {each["component"] for each in lines} == {"frontend"}
+
+    found = shop.json("exec", "dev", "--", "sh", "-c", "echo $BACKEND_URL $TIDEGATE_ENVIRONMENT; exit 3", status=3)
+    assert found["stdout"].startswith("http://127.0.0.1:")
+    assert found["stdout"].endswith(" dev\n")
+    inside = shop.run("exec", "dev", "frontend", "--", "sh", "-c", "echo $BACKEND_URL; ls").out
+    assert "http://127.0.0.1:" in inside
+    assert "main.py" in inside
+
+    assert shop.json("release", "backend")["releases"][0]["built"] is False
+    assert shop.json("prune", "--dry-run")["removed"] == []
+    assert shop.json("recover", "dev")["components"] == []
+    assert shop.run("down", "--all", status=64).err.count("Add --yes") == 1
+    down = shop.json("down", "--all", "--yes")
+    assert all(each["error"] is None for each in down["environments"])
+    until("nothing is left", lambda: not shop.processes())
+    assert shop.json("status")["environments"][0]["components"] == []
+
+
+def test_a_release_that_fails_is_put_back_with_its_group_and_explained(shop: Shop) -> None:
+    """The frontend was fine and does not go out either; the screen shows the last words of the culprit."""
+    shop.run("up", "dev")
+    shop.write("backend", "import sys\nprint('no table \\033[31mprices')\nsys.exit(3)\n")
+    shop.version("frontend", "2")
+    failed = shop.run("up", "dev", status=1)
+    assert "dev: backend failed; backend, frontend were put back together." in failed.err
+    assert "exited with 3" in failed.err
+    assert "no table prices" in failed.err
+    assert "were not affected" in failed.err
+    assert "tidegate logs -e dev backend-r2" in failed.err
+    assert failed.out == ""
+    assert shop.answer("frontend") == "frontend 1 on backend 1"
+    assert "no table" in shop.run("logs", "-e", "dev", "backend-r2").out
+
+    document = shop.json("up", "dev", status=1)
+    (change,) = document["environments"][0]["changes"]
+    assert change["fate"] == "undone"
+    assert change["failure"]["log"][-1].endswith("prices")
+    assert shop.json("history", "dev")["revisions"][0]["revision"] == "dev@1"
+
+    shop.version("backend", "2")
+    shop.run("up", "dev")
+    assert shop.answer("frontend") == "frontend 2 on backend 2"
+
+
+def test_two_environments_come_up_side_by_side(shop: Shop) -> None:
+    """One command, one build, two environments with entries of their own."""
+    shop.run("up", "dev", "try")
+    status = {each["environment"]: each for each in shop.json("status")["environments"]}
+    urls = {each["url"] for found in status.values() for each in found["components"]}
+    assert len(urls) == 4
+    assert "cannot tell which environment" in shop.run("logs", status=64).err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_in_the_middle_everything_is_put_back(shop: Shop, number: signal.Signals) -> None:
+    """Ctrl-C while the new one starts: the old goes on answering, the exit status is 1, nothing is left to recover."""
+    shop.run("up", "dev")
+    shop.write("frontend", "import time\ntime.sleep(60)\n")
+    up = shop.start("up", "dev")
+    read_until(up, "starting frontend-r2")
+    said = end(up, number)
+    assert up.returncode == 1, said
+    assert "putting everything back" in said
+    assert "dev: stopped." in said
+    assert shop.answer("frontend") == "frontend 1 on backend 1"
+    (status,) = shop.json("status", "dev")["environments"]
+    assert status["claims"] == []
+    assert "nothing to recover" in shop.run("recover", "dev").out
+
+
+def test_left_in_the_middle_the_next_command_puts_it_in_order(shop: Shop) -> None:
+    """Ctrl-C twice leaves at once; whoever changes the environment next recovers it first, and says so."""
+    shop.run("up", "dev")
+    shop.write("frontend", "import time\ntime.sleep(60)\n")
+    up = shop.start("up", "dev")
+    read_until(up, "starting frontend-r2")
+    up.kill()
+    end(up)
+    (status,) = shop.json("status", "dev")["environments"]
+    assert [claim["components"] for claim in status["claims"]] == [["frontend"]]
+    shop.version("frontend", "2")
+    again = shop.run("up", "dev")
+    assert "dev: frontend put in order; a command had vanished in the middle." in again.err
+    assert shop.answer("frontend") == "frontend 2 on backend 1"
+
+
+def test_what_is_wrong_is_said_without_touching_anything(shop: Shop) -> None:
+    """Typing errors, mistakes in manifests, no project: status 64 or 1, and the same as JSON."""
+    assert "Did you mean dev?" in shop.run("up", "dve", status=64).err
+    assert shop.json("up", "dve", status=64)["error"]["kind"] == "UsageError"
+    assert shop.json("up", "dev", "--onyl", "x", status=64)["error"]["kind"] == "UsageError"
+    (shop.root / "backend" / "service.yaml").write_text("run: x\nreplica: 2\n")
+    problems = shop.json("check", status=1)["error"]["problems"]
+    assert [(each["file"], each["line"], each["column"]) for each in problems] == [("backend/service.yaml", 2, 1)]
+    assert "tidegate init" in shop.run("-C", "/", "status", status=1).err
+    assert shop.processes() == []
+
+
+def test_the_schema_of_the_output_is_printed_by_the_program(shop: Shop) -> None:
+    """What `tidegate schema output` prints is a JSON Schema that names every document."""
+    schema = json.loads(shop.run("schema", "output").out)
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert {"UpDocument", "StatusDocument", "ErrorDocument"} <= schema["$defs"].keys()
