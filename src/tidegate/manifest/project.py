@@ -119,7 +119,16 @@ class Found:
 
 
 def find_manifests(root: Path, problems: list[Problem]) -> Iterator[Found]:
-    """The manifests of components under `root`, in no particular order.
+    """The manifests of components under `root`, in no particular order."""
+    for folder, names in walk(root, problems):
+        if service_yaml.FILE in names:
+            yield Found(f"{folder}{service_yaml.FILE}", "service")
+        for name in sorted(names & LATER_KINDS.keys()):
+            yield Found(f"{folder}{name}", LATER_KINDS[name])
+
+
+def walk(root: Path, problems: list[Problem]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Each folder ("" for the root, "a/b/" below it) and the names in it, in no particular order.
 
     Hidden folders, installed packages, what the root's `.gitignore` names, other projects and links are not entered.
     """
@@ -133,13 +142,10 @@ def find_manifests(root: Path, problems: list[Problem]) -> Iterator[Found]:
         except OSError as error:
             problems.append(Problem(folder or ".", *START, f"the folder cannot be read: {error.strerror}"))
             continue
-        names = {entry.name for entry in entries}
+        names = frozenset(entry.name for entry in entries)
         if folder and tidegate_yaml.FILE in names:
             continue
-        if service_yaml.FILE in names:
-            yield Found(f"{folder}{service_yaml.FILE}", "service")
-        for name in sorted(names & LATER_KINDS.keys()):
-            yield Found(f"{folder}{name}", LATER_KINDS[name])
+        yield folder, names
         for entry in entries:
             if entry.name[0] == "." or entry.name in SKIPPED or not entry.is_dir(follow_symlinks=False):
                 continue

@@ -1,0 +1,170 @@
+"""From what was found to the files that `tidegate init` writes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tidegate.discovery.candidate import Candidate, component_name
+from tidegate.discovery.compose import read_compose
+from tidegate.discovery.folder import MARKERS, read_folder
+from tidegate.errors import TidegateError
+from tidegate.manifest.organization import FILE as TIDEGATE_YAML
+from tidegate.manifest.organization import cycles
+from tidegate.manifest.project import walk
+from tidegate.manifest.service import FILE as SERVICE_YAML
+
+DEEPEST = 4  # folders below the root: what lies deeper is seldom a component of its own
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """`files` are (path relative to the root, text, why); `unknown` what a person has to decide; `found` what was read."""
+
+    files: tuple[tuple[str, str, str], ...]
+    unknown: tuple[str, ...]
+    found: tuple[str, ...]
+
+
+def propose(root: Path) -> Proposal:
+    """Manifests for the project in `root`; none for what has one. Reads only. Raises `TidegateError`."""
+    root = root.resolve()
+    if not root.is_dir():
+        raise TidegateError(
+            "cannot read the project", f"{root} is not a folder.", hint="Change to your project's folder."
+        )
+    composed = read_compose(root)
+    unknown = list(composed.unknown)
+    taken = {candidate.folder for candidate in composed.candidates}
+    candidates = list(composed.candidates)
+    described: set[str] = set()
+    for place, names in sorted(walk(root, [])):
+        folder = place.rstrip("/") or "."
+        if SERVICE_YAML in names:
+            described.add(folder)
+            unknown.append(f"{_join(folder, SERVICE_YAML)} exists already and is left as it is.")
+        elif names & MARKERS and folder not in taken and place.count("/") <= DEEPEST and not (folder == "." and taken):
+            name = component_name(root.name if folder == "." else Path(folder).name)
+            candidate = read_folder(root / folder, folder, name)
+            if candidate is not None:
+                candidates.append(candidate)
+            elif "Dockerfile" in names or "Procfile" in names:
+                unknown.append(f"{folder}: cannot see how it is started; write a {SERVICE_YAML} with run: there.")
+    candidates = _settled([one for one in candidates if one.folder not in described], unknown)
+    files = [(_join(one.folder, SERVICE_YAML), _service(one), f"from {', '.join(one.why) or 'its sources'}")
+             for one in candidates]  # fmt: skip
+    for candidate in candidates:
+        unknown.extend(candidate.unknown)
+    fixed = any(candidate.port for candidate in candidates)
+    if not (root / TIDEGATE_YAML).exists():
+        files.insert(0, (TIDEGATE_YAML, _tidegate(root, fixed=fixed), "the organization and its environments"))
+        if fixed:
+            unknown.append("Only dev is proposed: a fixed port can be had once. Add stage and prod when it is gone.")
+    elif candidates:
+        unknown.append(f"{TIDEGATE_YAML} exists already: with several teams, add team: to each new {SERVICE_YAML}.")
+    if not candidates and not described:
+        unknown.append(f"No component was found: write a {SERVICE_YAML} with run: beside your code.")
+    found = tuple(dict.fromkeys(_join(one.folder, why) if why != composed.file else why
+                                for one in candidates for why in one.why))  # fmt: skip
+    return Proposal(tuple(files), tuple(dict.fromkeys(unknown)), found)
+
+
+def _join(folder: str, name: str) -> str:
+    return name if folder == "." else f"{folder}/{name}"
+
+
+def _settled(candidates: list[Candidate], unknown: list[str]) -> list[Candidate]:
+    """Names and fixed ports once each, needs without circles and only of what is proposed."""
+    used: set[str] = set()
+    ports: dict[int, str] = {}
+    settled: list[Candidate] = []
+    for candidate in candidates:
+        name, port = candidate.name, candidate.port
+        if name in used:
+            name = component_name(candidate.folder)
+        number = 2
+        while name in used:
+            name, number = f"{candidate.name[:36]}-{number}", number + 1
+        used.add(name)
+        if port in ports:
+            unknown.append(f"{name} and {ports[port]} listen on the same port {port}: let both listen on $PORT.")
+            port = None
+        elif port is not None:
+            ports[port] = name
+        settled.append(replace(candidate, name=name, port=port))
+    by_name = {one.name: replace(one, needs=tuple(need for need in one.needs if need in used)) for one in settled}
+    while paths := cycles({one.name: one.needs for one in by_name.values()}):
+        first, second = paths[0][0], paths[0][1]
+        unknown.append(f"needs go round in a circle ({' → '.join(paths[0])}): {first} does not need {second} here.")
+        by_name[first] = replace(by_name[first], needs=tuple(n for n in by_name[first].needs if n != second))
+    return list(by_name.values())
+
+
+def _tidegate(root: Path, *, fixed: bool) -> str:
+    name = component_name(root.name)
+    environments = "  dev:   {}\n"
+    if not fixed:
+        environments += "  stage: {after: dev}\n  prod:  {after: stage}\n"
+    return f"organization: {name}\nenvironments:\n{environments}"
+
+
+def _service(one: Candidate) -> str:
+    keys: dict[str, Any] = {}
+    if one.folder == "." or one.name != Path(one.folder).name:
+        keys["name"] = one.name
+    if one.build:
+        keys["build"] = one.build
+    keys["run"] = one.run
+    if one.port:
+        keys["port"] = one.port
+    if one.health:
+        keys["health"] = one.health
+    if one.expose:
+        keys["expose"] = True
+    if one.needs:
+        keys["needs"] = list(one.needs)
+    if one.env:
+        keys["env"] = dict(one.env)
+    return yaml.safe_dump(keys, sort_keys=False, width=1000, allow_unicode=True)
+
+
+def write(proposal: Proposal, root: Path) -> None:
+    """Write all files or none. Raises `TidegateError`, also when one of them has come into being since."""
+    written: list[Path] = []
+    try:
+        for path, text, _ in proposal.files:
+            _create(root / path, text)
+            written.append(root / path)
+    except OSError as error:
+        _remove(written)
+        raise TidegateError(
+            "cannot write the manifests",
+            f"{error.filename2 or error.filename}: {error.strerror}. Nothing was written.",
+            hint="Run `tidegate init` again once that is put right.",
+        ) from error
+    except BaseException:
+        _remove(written)
+        raise
+
+
+def _create(file: Path, text: str) -> None:
+    """Whole or not at all, and never over something that is there: a link, unlike a rename, replaces nothing."""
+    draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        os.link(draft, file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()
