@@ -112,9 +112,8 @@ class Checkout:
         folder = self.root / name
         folder.mkdir(exist_ok=True)
         shutil.copyfile(SERVICE, folder / "service.py")
-        (folder / "service.yaml").write_text(
-            f"run: {PYTHON} service.py\nhealth: {{http: /healthz, interval: 100ms, start_timeout: 15s}}\n{more}\n"
-        )
+        health = "" if "health:" in more else "health: {http: /healthz, interval: 100ms, start_timeout: 15s}\n"
+        (folder / "service.yaml").write_text(f"run: {PYTHON} service.py\n{health}{more}\n")
         self.behave(name, label=label, **behaviour)
 
     def behave(self, name: str, **behaviour: object) -> None:

@@ -1,8 +1,8 @@
 """A small program that stands for a user's service: raw asyncio, so that it starts in 60 ms.
 
 Answers each request with its label and, where it needs a backend, with what that one answered: "3 3". How it behaves
-stands in `behaviour.json` beside it, which is part of its release: `label`; `healthy_after` (seconds; null: never);
-`error_every` (every so many answers are 500; 0: none).
+stands in `behaviour.json` beside it, which is part of its release: `label`; `healthy_when` (a file that has to exist
+for it to be healthy); `error_every` (every so many answers are 500; 0: none).
 
 GET /get, POST /post (answers with the size of the body), /slow (5 s), /live (a WebSocket that answers each message),
 /healthz, /env, /pid.
@@ -16,15 +16,14 @@ import hashlib
 import json
 import os
 import signal
-import time
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 SLOW = 5.0
 BEHAVIOUR: dict[str, Any] = json.loads(Path("behaviour.json").read_text())
 LABEL = str(BEHAVIOUR["label"])
 BACKEND = os.environ.get("BACKEND_URL", "").removeprefix("http://")
-BEGAN = time.monotonic()
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -35,8 +34,8 @@ class Now:
 
     answered = 0
     working = 0
-    idle: list[Connection] = []  # kept-alive connections to the backend
-    sockets: set[asyncio.StreamWriter] = set()
+    idle: ClassVar[list[Connection]] = []  # kept-alive connections to the backend
+    sockets: ClassVar[set[asyncio.StreamWriter]] = set()
 
 
 async def from_backend(method: str, path: str, body: bytes) -> tuple[int, str]:
@@ -66,11 +65,14 @@ def header(head: bytes, name: bytes) -> bytes:
     return b""
 
 
+def healthy() -> bool:
+    return Path(BEHAVIOUR.get("healthy_when", ".")).exists()
+
+
 async def answer(method: str, path: str, body: bytes) -> tuple[int, str]:
     match path:
         case "/healthz":
-            after = BEHAVIOUR.get("healthy_after", 0)
-            return (200 if after is not None and time.monotonic() - BEGAN >= after else 503), LABEL
+            return (200 if healthy() else 503), LABEL
         case "/env":
             return 200, json.dumps(dict(os.environ))
         case "/pid":
@@ -83,7 +85,7 @@ async def answer(method: str, path: str, body: bytes) -> tuple[int, str]:
     Now.answered += 1
     every = BEHAVIOUR.get("error_every", 0)
     if every and Now.answered % every == 0:
-        print("ERROR: division by zero", flush=True)
+        say("ERROR: division by zero")
         return 500, LABEL
     return 200, f"{LABEL} {len(body)}" if path == "/post" else LABEL
 
@@ -131,17 +133,22 @@ async def live(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: 
         Now.sockets.discard(writer)
 
 
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def main() -> None:
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]))
-    print(f"listening on {os.environ['PORT']}", flush=True)
+    say(f"listening on {os.environ['PORT']}")
     await ending.wait()
     server.close()
     for writer in list(Now.sockets):
         Now.sockets.discard(writer)
         writer.write(b"\x88\x02" + (1012).to_bytes(2, "big"))  # "service restart"
-    while Now.working:
+    while Now.working:  # noqa: ASYNC110 - a count, and the process ends with it
         await asyncio.sleep(0.02)
 
 

@@ -40,7 +40,7 @@ class Visitors:
     """They come until `done`; each rests a little, for without that they would measure the machine."""
 
     port: int
-    rest: float = 0.015
+    rest: float = 0.03
     done: asyncio.Event = field(default_factory=asyncio.Event)
     answers: list[Answer] = field(default_factory=list)
 
@@ -101,7 +101,7 @@ class Visitors:
         """Wait until so many more answers were given."""
         enough = len(self.answers) + more
         async with asyncio.timeout(20):
-            while len(self.answers) < enough:
+            while len(self.answers) < enough:  # noqa: ASYNC110 - a count
                 await asyncio.sleep(0.01)
 
     def __str__(self) -> str:
@@ -109,12 +109,12 @@ class Visitors:
         slowest = max((answer.seconds for answer in self.answers if answer.kind != "slow"), default=0)
         return (
             f"{len(self.answers)} answers ({', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}), "
-            f"{len(self.failed)} failed, {len(self.mixed)} mixed, slowest {slowest * 1000:.0f} ms"
+            f"{len(self.failed)} failed, slowest {slowest * 1000:.0f} ms"
         )
 
 
 @contextlib.asynccontextmanager
-async def visitors(port: int, *kinds: str, rest: float = 0.015) -> AsyncIterator[Visitors]:
+async def visitors(port: int, *kinds: str, rest: float = 0.03) -> AsyncIterator[Visitors]:
     """A crowd that visits as long as the block lasts."""
     crowd = Visitors(port, rest)
     async with asyncio.TaskGroup() as tasks:
