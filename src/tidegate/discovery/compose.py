@@ -94,7 +94,7 @@ def _connected(candidate: Candidate, service: dict[str, Any], names: dict[str, s
     addresses = {f"{need.upper().replace('-', '_')}_URL" for need in needs}
     return replace(
         candidate,
-        run=prefix + candidate.run,
+        run=f"env {prefix}{candidate.run}" if prefix else candidate.run,
         needs=tuple(sorted(needs)),
         env={key: value for key, value in env.items() if key not in addresses},
         health=_health(service) or candidate.health,

@@ -30,7 +30,7 @@ class Toolchain:
 
 
 def read_folder(folder: Path, relative: str, name: str, command: str = "", port: int | None = None) -> Candidate | None:
-    """The component in `folder`; None if nothing says how to start it. `command` and `port` are known from elsewhere."""
+    """The component in `folder`; None if nothing says how to start it. `command`, `port`: known from elsewhere."""
     sources = read_sources(folder)
     tools = _node(folder) or _python(folder, sources) or Toolchain()
     why, unknown = list(tools.why), list(tools.unknown)
@@ -72,7 +72,8 @@ def _at(relative: str, file: str) -> str:
 
 def _procfile(folder: Path) -> tuple[str, list[str]]:
     lines = _text(folder / "Procfile").splitlines()
-    processes = dict(match.groups() for line in lines if (match := re.match(r"([\w-]+):\s*(\S.*)", line)))
+    matches = [re.match(r"([\w-]+):\s*(\S.*)", line) for line in lines]
+    processes: dict[str, str] = {match[1]: match[2] for match in matches if match}
     if len(processes) == 1:
         return next(iter(processes.values())), []
     return processes.get("web", ""), sorted(processes.keys() - {"web"})
@@ -105,7 +106,7 @@ def _exec_form(text: str) -> str:
         return text
     words = [str(word) for word in words] if isinstance(words, list) else []
     if words[:2] in (["sh", "-c"], ["/bin/sh", "-c"], ["bash", "-c"]) and len(words) == 3:
-        return words[2]
+        return str(words[2])
     return " ".join(word if re.fullmatch(r"\$\{?\w+\}?", word) else shlex.quote(word) for word in words)
 
 

@@ -26,7 +26,7 @@ DEEPEST = 4  # folders below the root: what lies deeper is seldom a component of
 
 @dataclass(frozen=True)
 class Proposal:
-    """`files` are (path relative to the root, text, why); `unknown` what a person has to decide; `found` what was read."""
+    """`files` are (path relative to the root, text, why); `unknown` what a person decides; `found` what was read."""
 
     files: tuple[tuple[str, str, str], ...]
     unknown: tuple[str, ...]

@@ -1,0 +1,214 @@
+"""`tidegate init` proposes what works, says what it does not know, and destroys nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tidegate.discovery import Proposal, propose, write
+from tidegate.errors import TidegateError
+from tidegate.manifest import Project, load
+
+PYTHON_SERVER = """\
+import os
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"hello")
+
+HTTPServer(("127.0.0.1", PORT), Hello).serve_forever()
+"""
+READS_PORT = PYTHON_SERVER.replace("PORT)", 'int(os.environ["PORT"]))')
+NODE_SERVER = """\
+require('http').createServer((q, a) => a.end('hello')).listen(process.env.PORT || 3000, '127.0.0.1')
+"""
+COMPOSE = """\
+services:
+  web:
+    build: ./web
+    command: python3 server.py
+    ports: ["8080:8080"]
+    depends_on: [api]
+    environment:
+      API: http://api:8000/v1
+      LOG_LEVEL: info
+      ADMIN_PASSWORD: hunter2
+      OUTSIDE: ${OUTSIDE}
+    healthcheck:
+      test: [CMD, curl, -f, "http://localhost:8080/up"]
+  api:
+    build: {context: api}
+    depends_on:
+      db: {condition: service_healthy}
+  db:
+    image: postgres:16
+"""
+
+
+def made(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def accepted(root: Path) -> tuple[Proposal, Project]:
+    proposal = propose(root)
+    write(proposal, root)
+    return proposal, load(root)
+
+
+def answers(project: Project, component: str) -> bool:
+    """Start one component as its manifest says, on a free port (or its fixed one), until it answers."""
+    spec = project.components[component]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = spec.runtime.port or free.getsockname()[1]
+    env = {"PATH": os.environ["PATH"], "PORT": str(port), "HOME": os.environ.get("HOME", "/")}
+    command = ["/bin/sh", "-c", f"exec {spec.runtime.run}"]
+    with subprocess.Popen(command, cwd=project.root / spec.folder, env=env, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 20
+            while time.monotonic() < deadline and process.poll() is None:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2) as answer:
+                        return bool(answer.read() == b"hello")
+                except (urllib.error.URLError, ConnectionError):
+                    time.sleep(0.05)
+            return False
+        finally:
+            process.terminate()
+
+
+def test_a_node_server_without_dependencies(tmp_path: Path) -> None:
+    """package.json alone is enough: no build, node itself is started, and it answers on $PORT."""
+    root = made(tmp_path, {"package.json": '{"scripts": {"start": "node server.js"}}', "server.js": NODE_SERVER})
+    proposal, project = accepted(root)
+    (component,) = project.components.values()
+    assert (component.runtime.run, component.build, component.runtime.port) == ("node server.js", "", None)
+    assert proposal.unknown == ()
+    assert list(project.environments) == ["dev", "stage", "prod"]
+    assert project.environments["prod"].after == ("stage",)
+    if _has("node"):
+        assert answers(project, component.name)
+
+
+def _has(program: str) -> bool:
+    return any(Path(folder, program).exists() for folder in os.environ["PATH"].split(os.pathsep))
+
+
+@pytest.mark.parametrize(
+    "file", [{"pyproject.toml": '[project]\nname = "x"\nversion = "1"\n'}, {"Procfile": "web: python3 server.py\n"}]
+)
+def test_a_python_server_that_reads_port(file: dict[str, str], tmp_path: Path) -> None:
+    """With pyproject.toml or a Procfile: started with Python, and it answers."""
+    _, project = accepted(made(tmp_path, {"server.py": READS_PORT, **file}))
+    (component,) = project.components.values()
+    assert component.runtime.run == "python3 server.py"
+    assert component.runtime.port is None
+    assert answers(project, component.name)
+
+
+def test_a_fixed_port_is_proposed_as_such_and_told(tmp_path: Path) -> None:
+    """A program that cannot be told its port gets `port:`, one environment, and a word about it."""
+    files = {"server.py": PYTHON_SERVER.replace("PORT)", "18431)"), "Procfile": "web: python3 server.py\n"}
+    proposal, project = accepted(made(tmp_path, files))
+    (component,) = project.components.values()
+    assert component.runtime.port == 18431
+    assert list(project.environments) == ["dev"]
+    assert any("fixed port 18431" in one and "$PORT" in one for one in proposal.unknown)
+
+
+def test_a_compose_file_with_two_services_and_a_database(tmp_path: Path) -> None:
+    """Connections become needs, passwords references, and what is not possible yet is said."""
+    files = {"compose.yaml": COMPOSE, "web/server.py": READS_PORT, "api/server.py": READS_PORT}
+    files["api/Dockerfile"] = 'FROM python:3.12\nWORKDIR /app\nEXPOSE 8000\nCMD ["python3", "/app/server.py"]\n'
+    proposal, project = accepted(made(tmp_path, files))
+    web, api = project.components["web"], project.components["api"]
+    assert web.runtime.needs == ("api",)
+    assert web.runtime.run == 'env API="$API_URL/v1" python3 server.py'
+    assert web.runtime.health.check == "/up"
+    assert web.shape("dev").exposed
+    assert not api.shape("dev").exposed
+    assert {name for name, _ in web.shape("dev").env} == {"ADMIN_PASSWORD", "LOG_LEVEL"}
+    said = "\n".join(proposal.unknown)
+    assert "db (postgres:16) is a resource" in said
+    assert "OUTSIDE" in said
+    assert "hunter2" not in "".join(text for _, text, _ in proposal.files) + said
+    assert answers(project, "web")
+    assert answers(project, "api")
+
+
+def test_a_folder_of_many_services(tmp_path: Path) -> None:
+    """Frameworks are recognised, lock files are used, and literal ports give way to $PORT."""
+    files = {
+        "services/api/pyproject.toml": '[project]\nname = "api"\ndependencies = ["fastapi", "uvicorn"]\n',
+        "services/api/uv.lock": "",
+        "services/api/api/main.py": 'from fastapi import FastAPI\napp = FastAPI()\n@app.get("/healthz")\n',
+        "services/page/requirements.txt": "flask\n",
+        "services/page/page.py": "from flask import Flask\napp = Flask(__name__)\n",
+        "services/admin/manage.py": "",
+        "services/admin/requirements.txt": "django\n",
+        "services/old/Procfile": "web: gunicorn -b 0.0.0.0:8000 old:app\nworker: python3 work.py\n",
+        "services/old/requirements.txt": "gunicorn\n",
+        "shop/package.json": '{"scripts": {"start": "next start", "build": "next build"}, "dependencies": {"a": "1"}}',
+        "shop/package-lock.json": "{}",
+        "libs/common/pyproject.toml": '[project]\nname = "common"\nversion = "1"\n',
+        "node_modules/left/package.json": '{"scripts": {"start": "node x.js"}}',
+    }
+    proposal, project = accepted(made(tmp_path, files))
+    assert {name: (one.build, one.runtime.run) for name, one in project.components.items()} == {
+        "api": ("uv sync --frozen", ".venv/bin/uvicorn api.main:app --host 127.0.0.1 --port $PORT"),
+        "page": (
+            "uv venv && uv pip install -r requirements.txt",
+            ".venv/bin/flask --app page:app run --host 127.0.0.1 --port $PORT",
+        ),
+        "admin": (
+            "uv venv && uv pip install -r requirements.txt",
+            ".venv/bin/python manage.py runserver --noreload 127.0.0.1:$PORT",
+        ),
+        "old": ("uv venv && uv pip install -r requirements.txt", ".venv/bin/gunicorn -b 0.0.0.0:$PORT old:app"),
+        "shop": ("npm ci && npm run build", "npm start"),
+    }
+    assert project.components["api"].runtime.health.check == "/healthz"
+    assert any("worker is left out" in one for one in proposal.unknown)
+
+
+def test_nothing_is_overwritten_and_all_or_nothing_is_written(tmp_path: Path) -> None:
+    """What exists is neither proposed nor touched; a file that came into being meanwhile stops everything."""
+    made(
+        tmp_path, {"a/Procfile": "web: ./a $PORT\n", "b/Procfile": "web: ./b $PORT\n", "b/service.yaml": "run: mine\n"}
+    )
+    proposal = propose(tmp_path)
+    assert [path for path, _, _ in proposal.files] == ["tidegate.yaml", "a/service.yaml"]
+    assert any("b/service.yaml exists already" in one for one in proposal.unknown)
+    (tmp_path / "a/service.yaml").write_text("run: theirs\n")
+    with pytest.raises(TidegateError, match="cannot write the manifests"):
+        write(proposal, tmp_path)
+    assert not (tmp_path / "tidegate.yaml").exists()
+    assert (tmp_path / "a/service.yaml").read_text() == "run: theirs\n"
+    assert sorted(file.name for file in (tmp_path / "a").iterdir()) == ["Procfile", "service.yaml"]
+
+
+def test_an_empty_folder_is_told_what_to_write(tmp_path: Path) -> None:
+    """Where there is nothing, the next thing to do is said."""
+    proposal, project = accepted(tmp_path)
+    assert project.components == {}
+    assert any("No component was found" in one for one in proposal.unknown)
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "package.json", "pyproject.toml", "Procfile", "Dockerfile"])
+@pytest.mark.parametrize("text", ["", "[", "[]", "services: [a]", '{"scripts": [1], "main": 3}', "a: &x [*x]", "\0\t:"])
+def test_damaged_files_never_stop_it(name: str, text: str, tmp_path: Path) -> None:
+    """Whatever lies in a file: a proposal that loads comes out."""
+    accepted(made(tmp_path, {name: text}))
