@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -251,6 +254,22 @@ async def test_a_first_release_has_its_entry_port_before_the_switch(shop: World)
     port = shop.record()["environments"]["dev"]["reserved"]["backend"]
     assert (await get(f"http://127.0.0.1:{port}"))[0] == 503
     assert (await shop.enter(group))["backend"] == f"http://127.0.0.1:{port}"
+
+
+async def test_a_port_that_somebody_took_fails_the_start_and_nothing_else(shop: World) -> None:
+    """The group was never there, and the next attempt chooses other ports."""
+    await shop.start(shop.add("frontend"))
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        registry = Path(os.environ["TIDEGATE_STATE_DIR"]) / "ports.json"
+        content = json.loads(registry.read_text())
+        content["projects"][str(shop.root)]["dev/candidate/backend-r1"] = stranger.getsockname()[1]
+        registry.write_text(json.dumps(content))
+        with pytest.raises(StepFailed, match="cannot start backend"):
+            await shop.start(shop.add("backend"))
+        assert list((await shop.target.observe("dev")).groups) == [shop.group("frontend")]
+        await shop.start(shop.add("backend"))
 
 
 async def starting(shop: World) -> bool:

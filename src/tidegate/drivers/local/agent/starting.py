@@ -13,7 +13,7 @@ from tidegate.drivers.local.agent.project import Project
 from tidegate.drivers.local.agent.routing import candidate_name, edge_name, entry_name
 from tidegate.drivers.local.agent.state import GroupRecord, InstanceRecord, Pointer
 from tidegate.drivers.local.protocol import StartRequest
-from tidegate.errors import StepFailed, TargetError
+from tidegate.errors import GatewayRefused, StepFailed, TargetError
 from tidegate.model.address import GroupAddress
 from tidegate.model.observed import InstanceState
 
@@ -31,7 +31,17 @@ async def start(project: Project, request: StartRequest) -> dict[str, str]:
         if group.candidate and not group.instances:
             # Steps of one change arrive together; the gateway takes the listeners of all of them at once.
             await asyncio.sleep(GATHER)
-        await project.apply()  # listeners first: an instance may call what it needs while it boots
+        try:
+            await project.apply()  # listeners first: an instance may call what it needs while it boots
+        except GatewayRefused as error:
+            if not group.instances:
+                _unborn(project, group)
+            raise StepFailed(
+                f"cannot start {group.address.component}",
+                error.detail,
+                component=group.address.component,
+                hint="Try again: if a port was taken by another program, others are chosen.",
+            ) from error
         instances = _ensure_instances(project, group, request.replicas)
         exits = {instance.name: instance.exits for instance in instances}
         with project.booting(group.address):
@@ -107,6 +117,20 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
         await asyncio.to_thread(_write_settings, Path(spec.settings), request.settings)
     project.save()
     return group
+
+
+def _unborn(project: Project, group: GroupRecord) -> None:
+    """Take back a group whose listeners the gateway refused, or no other change would be accepted either."""
+    address = group.address
+    environment = project.state.environment(address.environment)
+    del environment.groups[address]
+    names = [candidate_name(address), *(edge_name(address, need) for need in group.edges)]
+    others = any(other.component == address.component for other in environment.groups)
+    if not others and environment.reserved.pop(address.component, 0):
+        names.append(entry_name(address.environment, address.component))
+    project.registry.give_back(names)
+    project.drop(address)
+    project.changed()
 
 
 def _check_fixed_port(request: StartRequest) -> None:
