@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ class Shop:
 
     root: Path
     env: dict[str, str]
+    urls: dict[str, str] = field(default_factory=dict)
 
     def write(self, component: str, text: str) -> None:
         """The program of a component."""
@@ -106,10 +107,12 @@ class Shop:
             text=True,
         )
 
-    def answer(self, component: str, environment: str = "dev") -> str:
-        """What users of an entry get."""
-        (found,) = self.json("status", environment)["environments"]
-        (url,) = [each["url"] for each in found["components"] if each["component"] == component]
+    def answer(self, component: str) -> str:
+        """What users get at the entry of a component in dev; the address of an entry never changes."""
+        if component not in self.urls:
+            (found,) = self.json("status", "dev")["environments"]
+            self.urls.update({each["component"]: each["url"] for each in found["components"]})
+        url = self.urls[component]
         with urllib.request.urlopen(url, timeout=5) as answer:
             return str(answer.read().decode())
 

@@ -18,8 +18,8 @@ def shop(short_tmp: Path) -> Iterator[Shop]:
     """A project that is taken down in the end, whatever happened."""
     made = make(short_tmp)
     yield made
-    subprocess.run([BIN, "recover", "dev"], cwd=made.root, env=made.env, capture_output=True, check=False)
-    subprocess.run([BIN, "down", "--all", "--yes"], cwd=made.root, env=made.env, capture_output=True, check=False)
+    if made.processes():
+        subprocess.run([BIN, "down", "--all", "--yes"], cwd=made.root, env=made.env, capture_output=True, check=False)
     for left in made.processes():  # only where a test failed
         left.kill()
 
@@ -49,7 +49,7 @@ def test_from_the_first_up_to_down_leaving_nothing(shop: Shop) -> None:
     planned = shop.json("plan", "dev", "--detailed-exitcode", "--out", "dev.plan", status=2)
     (change,) = planned["plan"]["changes"]
     assert [each["component"] for each in change["components"]] == ["backend", "frontend"]
-    assert "(memory not measured" not in shop.run("plan", "dev").out  # those that run were measured
+    assert planned["plan"]["unmeasured"] == 0  # those that run were measured
     applied = shop.json("apply", "dev.plan", "--why", "as planned")
     assert [each["fate"] for each in applied["environments"][0]["changes"]] == ["committed"]
     assert shop.answer("frontend") == "frontend 2 on backend 2"
@@ -57,7 +57,6 @@ def test_from_the_first_up_to_down_leaving_nothing(shop: Shop) -> None:
 
     history = shop.json("history", "dev")["revisions"]
     assert [(each["revision"], each["why"]) for each in history] == [("dev@2", "as planned"), ("dev@1", "the first")]
-    assert "the first" in shop.run("history", "dev").out
     releases = shop.json("releases", "backend")["releases"]
     assert [each["pinned"] for each in releases] == [["dev"], []]
     assert "backend-r2.1" in shop.run("logs", "-e", "dev", "backend", "-n", "5").out

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from tidegate.app.change import Planned, apply, executor, forget_if_empty, recover_environment
-from tidegate.app.explain import PlanView, explain, in_words, old_settings
+from tidegate.app.explain import PlanView, explain, old_settings
 from tidegate.app.inspect import EnvironmentStatus, status
 from tidegate.app.workspace import Workspace
-from tidegate.cli.documents import ChangeObject, EnvironmentResult
-from tidegate.cli.output import error_object
 from tidegate.cli.session import Interruption, confirm, refuse_without_terminal
 from tidegate.cli.views.console import err, interactive, out
 from tidegate.cli.views.errors import show_error
@@ -180,37 +178,6 @@ class Changing:
             stopped=stopped,
             taken=tuple(taken.values()),
         )
-
-    def results(self, courses: Sequence[Course]) -> tuple[EnvironmentResult, ...]:
-        """The same as data."""
-        return tuple(
-            EnvironmentResult(
-                environment=course.environment,
-                plan=course.view,
-                recovered=course.recovered,
-                changes=self._changes(course),
-                status=course.status,
-                error=error_object(course.error) if course.error else None,
-            )
-            for course in courses
-        )
-
-    def _changes(self, course: Course) -> tuple[ChangeObject, ...]:
-        found = []
-        for result in course.applied.changes if course.applied else ():
-            switches = self.progress.switches.get((course.environment, result.change.number))
-            found.append(
-                ChangeObject(
-                    components=result.change.components,
-                    fate=result.fate.value,
-                    revision=result.revision.name if result.revision else "",
-                    failure=error_object(result.failure) if result.failure else None,
-                    put_back=tuple(in_words(planned.step) for planned in result.put_back),
-                    switched_seconds=round(switches.seconds, 3) if switches and switches.seconds is not None else None,
-                    unfinished=error_object(result.unfinished) if result.unfinished else None,
-                )
-            )
-        return tuple(found)
 
 
 def first(errors: BaseExceptionGroup[TidegateError]) -> TidegateError:

@@ -34,8 +34,6 @@ def apply(
     from tidegate.app.change import Planned, plan_saved
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
-    from tidegate.cli.documents import ApplyDocument
-    from tidegate.cli.output import write
     from tidegate.cli.plan_file import read
     from tidegate.cli.views.progress import ProgressView
 
@@ -49,7 +47,11 @@ def apply(
 
         courses = await changing.run([saved.environment], plan)
         if json:
-            write(ApplyDocument(any(course.applied for course in courses), changing.results(courses)))
+            from tidegate.cli.documents import ApplyDocument
+            from tidegate.cli.output import write
+            from tidegate.cli.results import results
+
+            write(ApplyDocument(any(course.applied for course in courses), results(courses, changing.progress)))
         return 0 if all(course.succeeded for course in courses) else 1
 
     return in_workspace(ctx, work)

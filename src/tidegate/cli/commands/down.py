@@ -37,8 +37,6 @@ def down(
     from tidegate.app.inspect import status
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
-    from tidegate.cli.documents import DownDocument
-    from tidegate.cli.output import write
     from tidegate.cli.views.progress import ProgressView
 
     if bool(environments) == all_:
@@ -46,7 +44,8 @@ def down(
 
     async def work(workspace: Workspace) -> int:
         known = {found.environment: found for found in await status(workspace)}
-        names = list(dict.fromkeys(environments or known))
+        up = [name for name, found in known.items() if found.revision or found.components or found.problem]
+        names = list(dict.fromkeys(environments or up))
         for name in names:
             if name not in known:
                 workspace.environment(name)
@@ -60,7 +59,11 @@ def down(
 
         courses = await changing.run(names, plan)
         if json:
-            write(DownDocument(any(course.applied for course in courses), changing.results(courses)))
+            from tidegate.cli.documents import DownDocument
+            from tidegate.cli.output import write
+            from tidegate.cli.results import results
+
+            write(DownDocument(any(course.applied for course in courses), results(courses, changing.progress)))
         return 0 if all(course.succeeded for course in courses) else 1
 
     return in_workspace(ctx, work)

@@ -43,8 +43,6 @@ def up(
     from tidegate.app.change import Planned, Selection, plan_up
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
-    from tidegate.cli.documents import UpDocument
-    from tidegate.cli.output import write
     from tidegate.cli.views.progress import ProgressView
 
     selection = Selection(tuple(only or ()), with_needs, tuple(remove or ()))
@@ -60,7 +58,11 @@ def up(
 
         courses = await changing.run(list(dict.fromkeys(environments)), plan)
         if json:
-            write(UpDocument(any(course.applied for course in courses), changing.results(courses)))
+            from tidegate.cli.documents import UpDocument
+            from tidegate.cli.output import write
+            from tidegate.cli.results import results
+
+            write(UpDocument(any(course.applied for course in courses), results(courses, changing.progress)))
         return 0 if all(course.succeeded for course in courses) else 1
 
     return in_workspace(ctx, work)
