@@ -69,7 +69,7 @@ class ProgressView:
         self._rows.clear()
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(
-                get_renderable=self._render, console=self.console, refresh_per_second=_REFRESH, transient=True
+                get_renderable=self.render, console=self.console, refresh_per_second=_REFRESH, transient=True
             )
             self._live.start()
         return self
@@ -156,7 +156,8 @@ class ProgressView:
         if not self._live and not quiet:
             self.say(f"{_name(environment, component)}  {doing}")
 
-    def _render(self) -> Table:
+    def render(self) -> Table:
+        """The live lines as they are now."""
         grid = Table.grid(padding=(0, 2))
         for (environment, component), row in sorted(self._rows.items()):
             seconds = "" if row.done else f"{time.monotonic() - row.since:.0f} s"
