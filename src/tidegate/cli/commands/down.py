@@ -44,7 +44,8 @@ def down(
 
     async def work(workspace: Workspace) -> int:
         known = {found.environment: found for found in await status(workspace)}
-        up = [name for name, found in known.items() if found.revision or found.components or found.problem]
+        touched = {record.name for record in await workspace.store.environments()}  # also by a first `up` that failed
+        up = [name for name, found in known.items() if name in touched or found.components or found.problem]
         names = list(dict.fromkeys(environments or up))
         for name in names:
             if name not in known:
