@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.apply import RealClock
-from bench.project import Failed, Project
+from bench.project import Failed, Project, Spent, processor_time
 from tidegate.stores.sql import SqlStore
 
 PAUSE = 0.02
@@ -122,8 +122,8 @@ async def _asked(program: Program) -> bool:
     return False
 
 
-def all_at_once(programs: list[Program]) -> float:
-    """Seconds from the first start until every program answered; they are ended then."""
+def all_at_once(programs: list[Program]) -> Spent:
+    """From the first start until every program answered; they are ended then."""
     begun = time.perf_counter()
     running: list[subprocess.Popen[bytes]] = []
     try:
@@ -132,7 +132,7 @@ def all_at_once(programs: list[Program]) -> float:
             asyncio.run(answers(programs))
         except TimeoutError as error:
             raise Failed(f"not all of {len(programs)} bare processes answered") from error
-        return time.perf_counter() - begun
+        return Spent(time.perf_counter() - begun, sum(processor_time(process.pid) for process in running))
     finally:
         stop(running)
 

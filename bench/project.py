@@ -15,8 +15,11 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 TIDEGATE = Path(sys.executable).with_name("tidegate")
 PATIENCE = 300.0  # seconds; builds download what they need the first time
@@ -24,6 +27,20 @@ PATIENCE = 300.0  # seconds; builds download what they need the first time
 
 class Failed(Exception):
     """Something that is measured did not work at all; the text says what."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Wall time and processor time, in seconds. On a machine that others use too, the latter is steadier."""
+
+    wall: float
+    processor: float
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that a process and the children it has waited for have used."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 class Project:
@@ -90,6 +107,10 @@ class Project:
             for component in environment["components"]
         }
 
+    def agent(self) -> int:
+        """The pid of the agent."""
+        return int(json.loads((self.state / "agent" / "lock").read_text())["pid"])
+
     def gateway(self) -> int:
         """The pid of the gateway."""
         return int(json.loads((self.state / "agent" / "gateway" / "process.json").read_text())["pid"])
@@ -123,8 +144,8 @@ class Project:
         agent = self.state / "agent"
         with suppress(OSError, ValueError, KeyError):
             record = json.loads((agent / "state.json").read_text())  # only an agent with something to run keeps it
-            yield json.loads((agent / "lock").read_text())["pid"]
-            yield json.loads((agent / "gateway" / "process.json").read_text())["pid"]
+            yield self.agent()
+            yield self.gateway()
             for environment in record["environments"].values():
                 for group in environment["groups"]:
                     yield from (instance["pid"] for instance in group["instances"] if instance["pid"])

@@ -9,14 +9,12 @@ processor time per request is the steadier figure.
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
-from pathlib import Path
 
 from bench import load
 from bench.chain import links, write_chain, write_release
-from bench.project import Project, project
+from bench.project import Project, processor_time, project
 from bench.table import Row, show
 
 SECONDS = 20
@@ -43,21 +41,15 @@ def releases_under_load(made: Project) -> tuple[load.Counted, int]:
             users.communicate()
 
 
-def cpu(pid: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def gateway_and_direct(made: Project) -> tuple[float, float, float]:
     """Requests per second through the entry, and directly; microseconds of the gateway's processor time per request."""
     back = made.status()["alone", BACK]
     pid = made.gateway()
     through, direct, costs = [], [], []
     for _ in range(TURNS):
-        before = cpu(pid)
+        before = processor_time(pid)
         counted = load.run(back["url"], TURN)
-        costs.append((cpu(pid) - before) / counted.requests * 1e6)
+        costs.append((processor_time(pid) - before) / counted.requests * 1e6)
         through.append(counted.per_second)
         direct.append(load.run(f"http://{back['instances'][0]['address']}", TURN).per_second)
     return statistics.median(through), statistics.median(direct), statistics.median(costs)
