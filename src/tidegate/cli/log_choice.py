@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.app.workspace import Workspace
+from tidegate.cli.session import check_environment
 from tidegate.errors import UsageError
 from tidegate.model.address import GroupAddress
 
@@ -13,11 +14,10 @@ _GROUP = re.compile(r"(?P<component>.+)-r(?P<born>[0-9]+)")
 
 async def choose_environment(workspace: Workspace, named: str | None) -> str:
     """The environment named, or the only one that is up. Raises `UsageError`."""
-    known = {record.name for record in await workspace.store.environments()}
     if named is not None:
-        if named not in known:
-            workspace.environment(named)
+        await check_environment(workspace, named)
         return named
+    known = {record.name for record in await workspace.store.environments()}
     names = sorted({*known, *workspace.project.environments})
     up = [name for name in names if (await workspace.target.observe(name)).groups]
     if len(up) == 1:

@@ -51,6 +51,12 @@ def in_workspace(context: typer.Context, work: Callable[[Workspace], Awaitable[T
     return anyio.run(run)
 
 
+async def check_environment(workspace: Workspace, name: str) -> None:
+    """Raises `UsageError` for an environment that neither tidegate.yaml nor the store knows."""
+    if name not in {record.name for record in await workspace.store.environments()}:
+        workspace.environment(name)
+
+
 def confirm(question: str) -> bool:
     """Ask on the terminal; the answer is no by default. Ctrl-C there stops the command at once."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # the loop would wait for the answer first

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import in_workspace
+from tidegate.cli.session import check_environment, in_workspace
 from tidegate.errors import UsageError
 
 
@@ -48,8 +48,7 @@ def down(
         up = [name for name, found in known.items() if name in touched or found.components or found.problem]
         names = list(dict.fromkeys(environments or up))
         for name in names:
-            if name not in known:
-                workspace.environment(name)
+            await check_environment(workspace, name)
         changing = Changing(
             workspace,
             Manner(f"take {', '.join(names)} down", yes=yes, json=json, always_ask=True, forget=True, why=why),

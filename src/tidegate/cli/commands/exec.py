@@ -11,7 +11,7 @@ from typing import Never
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import in_workspace, invocation
+from tidegate.cli.session import check_environment, in_workspace, invocation
 from tidegate.errors import TidegateError, UsageError
 from tidegate.ports.target import Surroundings
 
@@ -44,7 +44,7 @@ def exec_(
         raise UsageError("cannot run nothing", "The command comes behind two dashes.", hint="tidegate exec dev -- env")
 
     async def work(workspace: Workspace) -> Surroundings:
-        workspace.environment(environment)
+        await check_environment(workspace, environment)
         if component is not None:
             return await of_component(workspace, environment, component)
         urls = await of_environment(workspace, environment)

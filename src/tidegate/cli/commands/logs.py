@@ -38,7 +38,7 @@ def logs(
     from tidegate.cli.documents import LogObject, LogsDocument
     from tidegate.cli.log_choice import choose_environment, choose_groups
     from tidegate.cli.output import write
-    from tidegate.cli.views.console import out
+    from tidegate.cli.views.console import err, out
     from tidegate.cli.views.logs import LogView
     from tidegate.ports.target import FollowsLogs
 
@@ -56,8 +56,12 @@ def logs(
             write(LogsDocument(chosen, tuple(kept)))
             return 0
         view = LogView(out(), groups)
+        shown = False
         async for each in found:
             view.show(each)
+            shown = True
+        if not shown:
+            err().print(f"Nothing was printed by {', '.join(group.name for group in groups)}.", soft_wrap=True)
         return 0
 
     try:

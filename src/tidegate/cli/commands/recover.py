@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import in_workspace
+from tidegate.cli.session import check_environment, in_workspace
 
 
 def recover(ctx: typer.Context, environment: options.Environment, json: options.Json = False) -> int:
@@ -28,8 +28,7 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
     from tidegate.cli.views.progress import ProgressView
 
     async def work(workspace: Workspace) -> int:
-        if environment not in {record.name for record in await workspace.store.environments()}:
-            workspace.environment(environment)
+        await check_environment(workspace, environment)
         with ProgressView(err()) as progress:
             settled = tuple(await recover_environment(workspace, environment, progress.step))
         if json:

@@ -8,7 +8,7 @@ import anyio
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import in_workspace
+from tidegate.cli.session import check_environment, in_workspace
 from tidegate.errors import UsageError
 
 REFRESH = 1.0  # seconds
@@ -53,11 +53,9 @@ def status(
         return Group(*(line for each in found for line in environment_lines(each)))
 
     async def work(workspace: Workspace) -> int:
-        known = {record.name for record in await workspace.store.environments()}
         names = tuple(environments or ())
         for name in names:
-            if name not in known:
-                workspace.environment(name)
+            await check_environment(workspace, name)
         found = await look(workspace, names)
         if json:
             write(StatusDocument(tuple(found)))

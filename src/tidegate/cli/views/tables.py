@@ -32,7 +32,8 @@ def environment_lines(status: EnvironmentStatus) -> list[Text | Table]:
         lines.append(Text(f"  cannot be seen: {clean(status.problem)}", style="bold red"))
     for claim in status.claims:
         names = ", ".join(claim.components)
-        lines.append(Text(f"  {names}: claimed by {clean(claim.holder)}", style="yellow"))
+        hint = f"if that is gone: tidegate recover {status.environment}"
+        lines.append(Text(f"  {names}: being changed by {clean(claim.holder)}; {hint}", style="yellow"))
     if status.components:
         lines.append(components_table(status.components))
     elif status.revision and not status.problem:
