@@ -20,9 +20,11 @@ time.sleep(60)
 
 
 @pytest.fixture
-def shop(short_tmp: Path) -> Iterator[Shop]:
+def shop(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
     """A project that is taken down in the end, whatever happened."""
     made = make(short_tmp)
+    for name, value in made.env.items():
+        monkeypatch.setenv(name, value)
     yield made
     if made.processes():
         subprocess.run([BIN, "down", "--all", "--yes"], cwd=made.root, env=made.env, capture_output=True, check=False)
