@@ -206,7 +206,7 @@ class Checkout:
         return dict(content["projects"].get(str(self.root.resolve()), {}))
 
     async def end(self) -> None:
-        """Nothing of it runs any more, whatever a test did."""
+        """Nothing of it runs any more, whatever a test did; fails if ending it by `down --all` was not enough."""
         for running in self.began:
             if running.process.returncode is None:
                 running.kill()

@@ -71,6 +71,38 @@ async def test_ctrl_c_while_observing_puts_everything_back(checkout: Checkout) -
     await settled(checkout, "dev@1", ("1", "1"))
 
 
+async def test_a_command_killed_while_building_leaves_no_half_release(checkout: Checkout) -> None:
+    """Nothing was changed; the next `up` ends what is left of that build, builds again, and releases."""
+    checkout.pair()
+    await checkout.succeed("up", "dev")
+    go = checkout.root / "go"
+    checkout.service("backend", f"build: touch half; test -e {go} || sleep 600; touch whole", label=2)
+    checkout.behave("frontend", label=2)
+    up = await checkout.start("up", "dev")
+    await until(lambda: any("sleep 600" in command for command in checkout.others().values()), "it is being built")
+    up.kill()
+    await up.ended()
+    await settled(checkout, "dev@1", ("1", "1"))
+    go.touch()
+    await checkout.succeed("up", "dev")
+    assert not [command for command in checkout.others().values() if "sleep 600" in command]
+    await settled(checkout, "dev@2", ("2", "2"))
+
+
+async def test_ctrl_c_while_building_ends_the_build(checkout: Checkout) -> None:
+    """Nothing was changed, and no process of the build is left; exit status 1."""
+    checkout.pair()
+    await checkout.succeed("up", "dev")
+    checkout.service("backend", "build: sleep 600", label=2)
+    up = await checkout.start("up", "dev")
+    await until(lambda: any("sleep 600" in command for command in checkout.others().values()), "it is being built")
+    up.kill(signal.SIGINT)
+    ran = await up.ended()
+    assert ran.status == 1, str(ran)
+    assert not [command for command in checkout.others().values() if "sleep 600" in command]
+    await settled(checkout, "dev@1", ("1", "1"))
+
+
 async def test_a_command_killed_while_preparing_is_recovered_by_the_next(checkout: Checkout) -> None:
     """The next `up` removes what the dead one had begun, and goes on."""
     checkout.pair()

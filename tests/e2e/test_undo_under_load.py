@@ -106,3 +106,30 @@ async def test_fewer_errors_than_allowed_do_not_undo_a_release(checkout: Checkou
     assert ran.status == 0, str(ran)
     assert {(answer.status, answer.labels) for answer in crowd.failed} == {(500, ("2", "2"))}
     await rests_on(checkout, "dev@2")
+
+
+async def test_what_is_not_connected_to_the_broken_release_is_released(checkout: Checkout) -> None:
+    """One `up` of three components: frontend and backend, which belong together, go back; the search, which nobody of
+    them needs, is committed, and its visitors notice nothing."""
+    checkout.pair()
+    checkout.service("search")
+    await checkout.succeed("up", "dev")
+    checkout.relabel(2)
+    checkout.service("backend", "verify: exit 1", label=2)
+    checkout.behave("search", label=2)
+    async with (
+        visitors(await checkout.port()) as crowd,
+        visitors(await checkout.port("search"), "kept alive") as others,
+    ):
+        await others.come(more=5)
+        ran = await checkout.run("up", "dev")
+        before = len(others.answers)
+        await others.come(more=5)
+        assert others.labels(before) == {("2",)}
+    says_who_failed(ran)
+    assert crowd.failed == others.failed == []
+    assert crowd.labels() == OLD
+    status = await checkout.status()
+    assert [each["state"] for each in status["components"]] == ["running"] * 3
+    assert status["claims"] == []
+    assert sorted(checkout.instances().values()) == ["backend-r1.0", "frontend-r1.0", "search-r4.0"]
