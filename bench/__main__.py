@@ -34,7 +34,7 @@ def machine() -> str:
     """What the figures hold for: the machine, and how busy others kept it when this began."""
     load = os.getloadavg()[0]
     return (
-        f"{os.cpu_count()} processors, {platform.system()} {platform.release()}, {platform.machine()}, "
+        f"{os.cpu_count()} processors, {platform.system()} {platform.machine()}, "
         f"Python {platform.python_version()}; load average {load:.1f} at the beginning"
     )
 

@@ -156,7 +156,8 @@ class Project:
 
 @contextmanager
 def project() -> Iterator[Project]:
-    """A project with nothing in it; ended and removed at the end."""
+    """A project with nothing in it; ended and removed at the end, also after Ctrl-C and SIGTERM."""
+    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(tempfile.mkdtemp(prefix="tg-"))
     try:
         made = Project(folder)
@@ -166,3 +167,4 @@ def project() -> Iterator[Project]:
             made.end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(signal.SIGTERM, former)
