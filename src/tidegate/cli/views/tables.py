@@ -8,7 +8,7 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
-from tidegate.app.inspect import ComponentStatus, EnvironmentStatus, ReleaseLine, RevisionLine
+from tidegate.app.inspect import ComponentStatus, EnvironmentStatus, PinDifference, ReleaseLine, RevisionLine
 from tidegate.app.prune import Pruned
 from tidegate.app.release import Released
 from tidegate.cli.views.console import clean
@@ -58,7 +58,7 @@ def history_table(lines: Sequence[RevisionLine]) -> Table:
     """Newest first: revision, when, who, what differs, why."""
     table = _table("revision", "when", "by", "what", "why")
     for line in lines:
-        what = "\n".join(_what(each.component, each.before, each.after) for each in line.differences)
+        what = "\n".join(_what(each) for each in line.differences)
         table.add_row(line.revision, _when(line.at), clean(line.by), what or "-", clean(line.why))
     return table
 
@@ -101,10 +101,18 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _what(component: str, before: str, after: str) -> str:
-    if before == after:
-        return f"{component}: settings or shape"
-    return f"{component}: {before or '(none)'} → {after or '(none)'}"
+def _what(difference: PinDifference) -> str:
+    before, after = difference.before, difference.after
+    if before != after:
+        return f"{difference.component}: {before or '(none)'} → {after or '(none)'}"
+    changed = []
+    if difference.replicas_before != difference.replicas_after:
+        changed.append(f"replicas {difference.replicas_before} → {difference.replicas_after}")
+    if difference.settings_changed:
+        changed.append("settings")
+    if difference.env_changed:
+        changed.append("environment variables")
+    return f"{difference.component}: {', '.join(changed) or 'exposure'}"
 
 
 def _when(at: float) -> str:
