@@ -33,7 +33,8 @@ async def settled(checkout: Checkout, revision: str, labels: tuple[str, str], en
     for name in checkout.ports():
         if (group := re.search(r"[a-z]+-r\d+", name)) and name.startswith(f"{environment}/"):
             assert group[0] in groups, f"{name} is a lost port"
-    async with visitors(await checkout.port(environment=environment), "kept alive") as crowd:
+    url = next(each["url"] for each in status["components"] if each["component"] == "frontend")
+    async with visitors(int(url.rpartition(":")[2]), "kept alive") as crowd:
         await crowd.come(more=3)
     assert crowd.labels() == {labels}
     assert crowd.failed == []
@@ -214,6 +215,21 @@ async def test_the_gateway_killed_under_load_is_back_by_itself(checkout: Checkou
         assert [answer for answer in crowd.answers[back:] if answer.status != 200] == []
     assert checkout.ports() == before
     await settled(checkout, "dev@1", ("1", "1"))
+
+
+async def test_the_gateway_killed_in_the_middle_of_a_change_does_not_end_the_change(checkout: Checkout) -> None:
+    """Whoever finds it dead starts it again: new groups get healthy, traffic moves, and the command succeeds."""
+    checkout.pair()
+    await checkout.succeed("up", "dev")
+    go = checkout.root / "go"
+    checkout.relabel(2, healthy_when=str(go))
+    up = await checkout.start("up", "dev")
+    await until(lambda: any("backend-r2" in name for name in checkout.instances().values()), "the new backend runs")
+    os.kill(checkout.pid_of("envoy"), signal.SIGKILL)
+    go.touch()
+    ran = await up.ended()
+    assert ran.status == 0, str(ran)
+    await settled(checkout, "dev@2", ("2", "2"))
 
 
 async def test_of_two_commands_on_one_environment_one_wins_and_the_other_is_told(checkout: Checkout) -> None:

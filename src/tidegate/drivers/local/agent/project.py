@@ -16,7 +16,7 @@ from tidegate.drivers.local.folders import Folders
 from tidegate.drivers.local.gateway import Gateway, Table
 from tidegate.drivers.local.logs import InstanceLog, rotate_by_name
 from tidegate.drivers.local.ports import PortRegistry
-from tidegate.errors import TargetError
+from tidegate.errors import GatewayRefused, TargetError, TargetUnreachable
 from tidegate.model.address import GroupAddress
 from tidegate.model.digest import short
 from tidegate.model.observed import Observed, ObservedGroup
@@ -257,11 +257,17 @@ class Project:
     async def apply(self) -> None:
         """Make the gateway do what the state says; callers at the same time share one change.
 
-        Raises `GatewayRefused`, `TargetUnreachable`; then the former table is in force.
+        A gateway that died is started again at once. Raises `GatewayRefused`, `TargetUnreachable`; then the former
+        table is in force.
         """
         await self.serving()
         async with self._applying:
-            await self.gateway.apply(self.table())
+            try:
+                await self.gateway.apply(self.table())
+            except TargetUnreachable:
+                with suppress(GatewayRefused):  # of the former table; what counts is this one
+                    await self.gateway.revive()
+                await self.gateway.apply(self.table())
 
     def table(self) -> Table:
         """What the gateway has to do."""

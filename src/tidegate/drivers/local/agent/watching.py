@@ -51,10 +51,13 @@ async def observe(project: Project, environment: str, step: Observe) -> None:
 
 async def _since(project: Project, names: list[str], before: Mapping[str, Traffic]) -> dict[str, Traffic]:
     now = await project.gateway.traffic(names)
-    return {
-        name: Traffic(now[name].answers - before[name].answers, now[name].errors - before[name].errors)
-        for name in names
-    }
+    return {name: _between(before[name], now[name]) for name in names}
+
+
+def _between(before: Traffic, now: Traffic) -> Traffic:
+    if now.answers < before.answers:  # the gateway was started again and counts from nothing
+        return now
+    return Traffic(now.answers - before.answers, now.errors - before.errors)
 
 
 def _ways(project: Project, environment: str, step: Observe) -> list[Way]:
