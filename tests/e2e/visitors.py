@@ -32,7 +32,7 @@ class Answer:
 
     @property
     def mixed(self) -> bool:
-        return self.status > 0 and len(set(self.labels)) > 1
+        return self.status == 200 and len(set(self.labels)) > 1
 
 
 @dataclass
