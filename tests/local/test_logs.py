@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,6 +82,36 @@ def test_a_line_that_is_not_finished_waits_for_its_end(tmp_path: Path) -> None:
     assert lines == ["whole"]
     append(log, [" and half"])
     assert log.since(position)[0] == ["half and half"]
+
+
+def test_a_line_without_an_end_is_shown_cut_and_archived(tmp_path: Path) -> None:
+    """A program that prints 40 MB and no line end neither stops those who look at its log nor fills the disk."""
+    log = InstanceLog(tmp_path / "backend-r1.0.log")
+    append(log, ["first", "x" * 40_000_000], end="")
+    begun = time.process_time()
+    lines, _ = log.tail(15)
+    assert {line[:3] for line in lines} == {"xxx"}
+    assert sum(len(line) for line in lines) <= 64 * 1024
+    position, followed = 0, []
+    while position < log.size():
+        lines, position = log.since(position)
+        followed += lines
+    assert followed[0] == "first"
+    assert max(len(line) for line in followed) == 64 * 1024
+    if sys.platform == "linux":
+        assert log.rotate()
+        assert log.begin() == log.size()
+        assert log.path.stat().st_blocks * 512 < 100_000
+    append(log, ["", "next"])
+    assert log.tail(1)[0] == ["next"]
+    assert time.process_time() - begun < 2
+
+
+def test_an_empty_line_is_a_line(tmp_path: Path) -> None:
+    """Also when it is all that came."""
+    log = InstanceLog(tmp_path / "backend-r1.0.log")
+    append(log, [""])
+    assert log.since(0)[0] == [""]
 
 
 def test_what_was_followed_before_a_rotation_is_not_followed_again(tmp_path: Path) -> None:

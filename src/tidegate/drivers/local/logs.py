@@ -16,6 +16,9 @@ from pathlib import Path
 LIMIT = 10 * 1024 * 1024
 KEEP = 5
 BLOCK = 1024 * 1024
+LONGEST = 64 * 1024
+"""Bytes of one line that are shown. Whatever a program prints without ever ending a line, `tail` and `rotate` look at
+no more than `BLOCK` of it."""
 
 
 class InstanceLog:
@@ -44,7 +47,8 @@ class InstanceLog:
         return _size(self.path)
 
     def rotate(self, *, limit: int = LIMIT, keep: int = KEEP) -> bool:
-        """Archive all whole lines if there are more than `limit` bytes; keep the newest `keep` archives.
+        """Archive all whole lines if there are more than `limit` bytes; keep the newest `keep` archives. A line that
+        is longer than `BLOCK` is cut: else one without an end would fill the disk.
 
         Does nothing where the system cannot make holes; then the file grows. Returns whether it did.
         """
@@ -87,8 +91,10 @@ class InstanceLog:
             content, reached = self._read(offset)
             if self.begin() == begin:  # else it was archived under our hands: read again
                 break
-        whole, _, rest = content.rpartition(b"\n")
-        return (_lines(whole) if whole else []), reached - len(rest)
+        whole, end, rest = content.rpartition(b"\n")
+        if len(rest) >= BLOCK:  # waiting for its end could take for ever
+            return _lines(content), reached
+        return (_lines(whole) if end else []), reached - len(rest)
 
     def _read(self, offset: int) -> tuple[bytes, int]:
         content = b""
@@ -134,14 +140,18 @@ def rotate_by_name(path: Path, *, limit: int = LIMIT, keep: int = KEEP) -> bool:
 
 
 def _tail(path: Path, begin: int, end: int, lines: int) -> list[str]:
-    content = b""
     if not path.exists():
         return []
+    blocks: list[bytes] = []
+    ends, since_end = 0, 0  # of lines; bytes before the last of them
     with path.open("rb") as file:
-        while end > begin and content.count(b"\n") <= lines:
-            start = max(begin, end - 64 * 1024)
-            content = os.pread(file.fileno(), end - start, start) + content
+        while end > begin and ends <= lines and since_end < BLOCK:
+            start = max(begin, end - LONGEST)
+            blocks.append(os.pread(file.fileno(), end - start, start))
+            found = blocks[-1].count(b"\n")
+            ends, since_end = ends + found, 0 if found else since_end + end - start
             end = start
+    content = b"".join(reversed(blocks))
     return _lines(content.removesuffix(b"\n"))[-lines:] if content and lines else []
 
 
@@ -153,17 +163,16 @@ def _size(path: Path) -> int:
 
 
 def _lines(content: bytes) -> list[str]:
-    return [line.removesuffix("\r") for line in content.decode(errors="replace").split("\n")]
+    return [line[:LONGEST].decode(errors="replace").removesuffix("\r") for line in content.split(b"\n")]
 
 
 def _last_line_end(descriptor: int, begin: int, end: int) -> int:
-    while end > begin:
-        start = max(begin, end - BLOCK)
-        position = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if position >= 0:
-            return start + position + 1
-        end = start
-    return begin
+    """The offset behind the last line that ended; `end` itself in the middle of one that is longer than `BLOCK`."""
+    start = max(begin, end - BLOCK)
+    position = os.pread(descriptor, end - start, start).rfind(b"\n")
+    if position >= 0:
+        return start + position + 1
+    return begin if start == begin else end
 
 
 def _punch_possible() -> bool:
