@@ -100,6 +100,16 @@ async def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     assert text.read_text().startswith("no database")
 
 
+@pytest.mark.parametrize("name", ["what?is=this", "a%20b%s", "a#b", "a b", 'quo"te', "b\u00fcro"])
+def test_a_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    """What means something in a URL means nothing in a path: the store lies where it was asked for, and only there."""
+    folder = tmp_path / name
+    open_sqlite(folder / "store.db").dispose()
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with sqlite3.connect(folder / "store.db") as connection:
+        assert connection.execute("SELECT count(*) FROM blobs").fetchone() == (0,)
+
+
 async def test_a_place_that_cannot_hold_a_store_is_named(tmp_path: Path) -> None:
     """A folder, a path below a file, a kind of store that nobody knows."""
     (tmp_path / "file").write_text("")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
@@ -35,7 +35,7 @@ def open_sqlite(path: Path) -> Engine:
             address=str(path),
         ) from error
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),  # as text, `?` and `%` of a folder's name would mean something
         connect_args={"check_same_thread": False, "timeout": BUSY},
         poolclass=QueuePool,
         pool_size=1,
