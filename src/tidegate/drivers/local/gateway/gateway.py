@@ -13,7 +13,7 @@ from tidegate.drivers.local.gateway.admin import Admin
 from tidegate.drivers.local.gateway.bootstrap import bootstrap, static
 from tidegate.drivers.local.gateway.discovery import Discovery, Kind
 from tidegate.drivers.local.gateway.process import EnvoyProcess
-from tidegate.drivers.local.gateway.table import Table, Traffic, check
+from tidegate.drivers.local.gateway.table import EXAMPLE, Table, Traffic, check, shapes
 from tidegate.errors import GatewayRefused, TargetError, TargetUnreachable
 
 _START_PATIENCE = 20.0
@@ -40,6 +40,7 @@ class Gateway:
         self._discovery = Discovery(self._folder, self._admin, self._log)
         self._table: Table | None = None  # the last one that was acknowledged
         self._settled = False  # whether Envoy works by it, as far as we know
+        self._checked: frozenset[tuple[str, bool]] = frozenset()  # shapes that another Envoy has read
         self._lock = anyio.Lock()
 
     @property
@@ -155,6 +156,9 @@ class Gateway:
             running = None
         if running is None:
             running = self._spawn()
+            # While it starts; another start may find another Envoy, so nothing is known of before.
+            self._checked = frozenset()
+            await self._validate(EXAMPLE)
             if not await self._becomes_ready(running, _START_PATIENCE):
                 what = f"it was not ready within {_START_PATIENCE:.0f} s" if running.alive() else "it ended at once"
                 raise self._cannot_start(what)
@@ -207,26 +211,22 @@ class Gateway:
         )
 
     async def _validate(self, table: Table) -> None:
-        """Let another Envoy read what is new, before the running one gets any of it.
+        """Let another Envoy read a table, before the running one gets anything that looks like it.
 
-        What only moves or changes its endpoints has the same shape as before, and moving must be quick.
+        Every shape is checked once per start; what differs between two of a shape are names, addresses and ports,
+        and of those the running Envoy itself is asked, which keeps what it has if it refuses.
         """
-        known_clusters = self._discovery.current(Kind.CLUSTERS)
-        known_listeners = self._discovery.current(Kind.LISTENERS)
-        new = Table(
-            upstreams=tuple(upstream for upstream in table.upstreams if upstream.name not in known_clusters),
-            listeners=tuple(listener for listener in table.listeners if listener.name not in known_listeners),
-        )
-        if not new.upstreams and not new.listeners:
+        new = shapes(table) - self._checked
+        if not new:
             return
-        routes = rendering.routes(Table(table.upstreams, new.listeners))[rendering.ROUTE_TABLE]
+        routes = rendering.routes(table)[rendering.ROUTE_TABLE]
         configuration = self._folder / "check.json"
-        configuration.write_text(
-            json.dumps(static(rendering.clusters(new).values(), self._listeners(new).values(), routes))
-        )
+        listeners = rendering.listeners(table, self._discovery.file(Kind.ROUTES), lambda _: Path("/dev/null"))
+        configuration.write_text(json.dumps(static(rendering.clusters(table).values(), listeners.values(), routes)))
         result = await anyio.run_process(process.check_command(configuration), check=False)
         if result.returncode != 0:
             raise GatewayRefused("cannot use this table of addresses", result.stderr.decode(errors="replace").strip())
+        self._checked |= new
 
     def _listeners(self, table: Table) -> dict[str, rendering.Resource]:
         route_file = self._discovery.file(Kind.ROUTES)

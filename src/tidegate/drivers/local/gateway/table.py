@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,11 +73,38 @@ class Traffic:
     errors: int = 0
 
 
+EXAMPLE = Table(
+    upstreams=(
+        Upstream("example/a-r1", "example", "a", "a-r1", "1", (("127.0.0.1", 1),)),
+        Upstream("example/b-r1", "example", "b", "b-r1", "1", ()),
+    ),
+    listeners=(
+        Listener("example/entry/a", Role.ENTRY, "example", 2, "", "", "", "a", "example/a-r1"),
+        Listener("example/entry/b", Role.ENTRY, "example", 3, "", "", "", "b", None),
+        Listener("example/candidate/a-r1", Role.CANDIDATE, "example", 4, "", "", "", "a", "example/a-r1"),
+        Listener("example/edge/a-r1/b", Role.EDGE, "example", 5, "a", "a-r1", "1", "b", "example/b-r1"),
+        Listener("example/edge/a-r1/c", Role.EDGE, "example", 6, "a", "a-r1", "1", "c", None),
+    ),
+)
+"""One of each shape that tables of a project are made of."""
+
+
+def shapes(table: Table) -> frozenset[tuple[str, bool]]:
+    """What the parts of a table look like to the gateway, whatever their names, addresses and ports are."""
+    return frozenset(
+        {
+            *(("upstream", bool(upstream.endpoints)) for upstream in table.upstreams),
+            *((entry.role.value, entry.to is not None) for entry in table.listeners),
+        }
+    )
+
+
 def check(table: Table) -> None:
     """Refuse what contradicts itself, before anything is sent to the gateway.
 
     Raises `GatewayRefused` for names or ports that occur twice (names differ by more than upper and lower case,
-    which the gateway does not tell apart), and for listeners that lead to an upstream that is not in the table.
+    which the gateway does not tell apart), for listeners that lead to an upstream that is not in the table, and for
+    instances whose host is no IP address.
     """
     upstreams = {upstream.name for upstream in table.upstreams}
     problems = [
@@ -88,9 +116,23 @@ def check(table: Table) -> None:
             for entry in table.listeners
             if entry.to is not None and entry.to not in upstreams
         ),
+        *(
+            f"{host} is no address of an instance of {upstream.name}"
+            for upstream in table.upstreams
+            for host, _ in upstream.endpoints
+            if not _is_address(host)
+        ),
     ]
     if problems:
         raise GatewayRefused("cannot use this table of addresses", "\n".join(problems))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _twice(values: Iterable[str | int]) -> list[str | int]:
