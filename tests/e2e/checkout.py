@@ -158,10 +158,9 @@ class Checkout:
         """One environment, as `status --json` shows it."""
         return (await self.succeed("status", environment, "--json")).json["environments"][0]
 
-    async def port(self, component: str = "frontend", environment: str = "dev") -> int:
-        """Where the entry of a component listens."""
-        found = {each["component"]: each["url"] for each in (await self.status(environment))["components"]}
-        return int(found[component].rpartition(":")[2])
+    def port(self, component: str = "frontend", environment: str = "dev") -> int:
+        """Where the entry of a component listens; read from the registry, which is quicker than to ask."""
+        return self.ports()[f"{environment}/entry/{component}"]
 
     # A look behind
 

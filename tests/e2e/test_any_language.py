@@ -80,7 +80,7 @@ async def test_node_beside_python_gets_nothing_of_the_caller_but_what_is_listed(
     manifests list and what Tidegate gives; a variable of the caller reaches neither."""
     node_shop(checkout)
     await checkout.succeed("up", "dev", CANARY=CANARY, SHOP_TOKEN=TOKEN, LISTED="for builds")
-    frontend, backend = await checkout.port("frontend"), await checkout.port("backend")
+    frontend, backend = checkout.port("frontend"), checkout.port("backend")
     assert await get(frontend, "/get") == "shop 1"
     env = json.loads(await get(frontend, "/env"))
     own = {"PORT", "BACKEND_URL", *(f"TIDEGATE_{name}" for name in ("ENVIRONMENT", "COMPONENT", "RELEASE", "INSTANCE"))}
@@ -104,7 +104,7 @@ async def test_values_of_secrets_are_nowhere_on_disk_and_on_no_screen(checkout: 
     (checkout.root / "secrets").mkdir()
     (checkout.root / "secrets" / "password").write_text(PASSWORD + "\n")
     shown = [await checkout.run(*words, SHOP_TOKEN=TOKEN) for words in (("plan", "dev", "--json"), ("up", "dev"))]
-    env = json.loads(await get(await checkout.port("backend"), "/env"))
+    env = json.loads(await get(checkout.port("backend"), "/env"))
     assert (env["TOKEN"], env["PASSWORD"]) == (TOKEN, PASSWORD)
     looks = (("plan", "dev", "--json"), ("status", "--json"), ("history", "dev", "--json"), ("up", "dev", "-v"))
     shown += await asyncio.gather(*(checkout.run(*words, SHOP_TOKEN=TOKEN) for words in looks))

@@ -132,7 +132,7 @@ async def test_a_component_goes_only_where_that_was_asked_for(checkout: Checkout
     and takes away exactly this component. Its address is kept for it: when it comes back, links to it work again."""
     checkout.pair()
     await checkout.succeed("up", "dev")
-    port = await checkout.port()
+    port = checkout.port()
     assert (await checkout.run("up", "dev", "--remove", "frontend")).status == 64
     needed = await checkout.run("up", "dev", "--remove", "backend", "--yes")
     assert needed.status == 1, str(needed)
@@ -144,7 +144,7 @@ async def test_a_component_goes_only_where_that_was_asked_for(checkout: Checkout
     assert [name.partition("-")[0] for name in checkout.instances().values()] == ["backend"]
     assert [name for name in checkout.ports() if "frontend" in name] == ["dev/entry/frontend"]
     await checkout.succeed("up", "dev")
-    assert await checkout.port() == port
+    assert checkout.port() == port
 
 
 async def test_one_component_comes_alone_only_with_what_it_needs(checkout: Checkout) -> None:

@@ -45,7 +45,7 @@ async def test_ctrl_c_while_preparing_puts_everything_back(checkout: Checkout) -
     checkout.pair()
     await checkout.succeed("up", "dev")
     checkout.relabel(2, healthy_when="/nowhere")
-    async with visitors(await checkout.port(), "kept alive") as crowd:
+    async with visitors(checkout.port(), "kept alive") as crowd:
         up = await checkout.start("up", "dev")
         await up.says("starting backend-r2")
         up.kill(signal.SIGINT)
@@ -62,7 +62,7 @@ async def test_ctrl_c_while_observing_puts_everything_back(checkout: Checkout) -
     await checkout.succeed("up", "dev")
     checkout.environments(dev="observe: 60s")
     checkout.relabel(2)
-    async with visitors(await checkout.port(), "kept alive") as crowd:
+    async with visitors(checkout.port(), "kept alive") as crowd:
         up = await checkout.start("up", "dev")
         await until(lambda: ("2", "2") in crowd.labels(), "visitors meet the new releases")
         up.kill(signal.SIGINT)
@@ -126,7 +126,7 @@ async def test_a_command_killed_after_the_switch_is_put_back_by_recover(checkout
     await checkout.succeed("up", "dev")
     checkout.environments(dev="observe: 60s")
     checkout.relabel(2)
-    async with visitors(await checkout.port(), "kept alive") as crowd:
+    async with visitors(checkout.port(), "kept alive") as crowd:
         up = await checkout.start("up", "dev")
         await until(lambda: ("2", "2") in crowd.labels(), "visitors meet the new releases")
         up.kill()
@@ -142,7 +142,7 @@ async def test_a_command_killed_in_the_moment_of_the_switch_is_put_back_by_recov
     await checkout.succeed("up", "dev")
     checkout.environments(dev="observe: 60s")
     checkout.relabel(2)
-    async with visitors(await checkout.port(), "kept alive") as crowd:
+    async with visitors(checkout.port(), "kept alive") as crowd:
         up = await checkout.start("up", "dev")
         await up.says("switching …")
         up.kill()
@@ -158,7 +158,7 @@ async def test_a_command_killed_while_finishing_stays_released(checkout: Checkou
     checkout.pair("drain: 60s")
     await checkout.succeed("up", "dev")
     checkout.relabel(2)
-    async with visitors(await checkout.port(), "kept alive") as crowd:
+    async with visitors(checkout.port(), "kept alive") as crowd:
         await crowd.come(more=1)
         talk = asyncio.create_task(crowd.talk())  # keeps the old frontend from ending
         await crowd.come(more=5)
@@ -181,7 +181,7 @@ async def test_the_agent_killed_in_the_middle_of_a_change_leaves_a_settled_envir
     await checkout.succeed("up", "dev")
     go = checkout.root / "go"
     checkout.relabel(2, healthy_when=str(go))
-    async with visitors(await checkout.port(), "kept alive") as crowd:
+    async with visitors(checkout.port(), "kept alive") as crowd:
         up = await checkout.start("up", "dev")
         await until(lambda: any("backend-r2" in name for name in checkout.instances().values()), "the new backend runs")
         os.kill(checkout.pid_of(AGENT), signal.SIGKILL)
@@ -201,7 +201,7 @@ async def test_the_gateway_killed_under_load_is_back_by_itself(checkout: Checkou
     """Within seconds, at the same addresses and with the same table, while no command runs."""
     checkout.pair()
     await checkout.succeed("up", "dev")
-    port = await checkout.port()
+    port = checkout.port()
     before = checkout.ports()
     async with visitors(port, "kept alive", "one connection each") as crowd:
         await crowd.come(more=10)

@@ -26,7 +26,7 @@ async def test_ten_releases_under_load_fail_no_request_and_mix_no_answer(checkou
     checkout.pair("drain: 6s", dev="observe: 0s")
     await checkout.succeed("up", "dev")
     began = time.monotonic()
-    async with visitors(await checkout.port()) as crowd:
+    async with visitors(checkout.port()) as crowd:
         await crowd.come(more=20)
         for label in range(2, 2 + RELEASES):
             checkout.relabel(label)
@@ -55,7 +55,7 @@ async def test_a_backend_released_alone_fails_no_request_and_the_frontend_stays(
     checkout.pair(dev="observe: 1s")
     await checkout.succeed("up", "dev")
     frontends = {pid for pid, name in checkout.instances().items() if name.startswith("frontend")}
-    async with visitors(await checkout.port()) as crowd:
+    async with visitors(checkout.port()) as crowd:
         await crowd.come(more=20)
         for label in (2, 3):
             checkout.behave("backend", label=label)
