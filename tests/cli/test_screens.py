@@ -18,7 +18,7 @@ from tidegate.cli.main import run
 from tidegate.cli.views.console import out
 from tidegate.cli.views.plan import show_plan
 from tidegate.cli.views.tables import environment_lines, history_table
-from tidegate.errors import StepFailed, UsageError
+from tidegate.errors import StepFailed, TidegateError, UsageError
 from tidegate.model.step import Observe, Retire, Start, Step
 
 Capture = pytest.CaptureFixture[str]
@@ -103,6 +103,41 @@ async def test_a_failed_health_check_is_explained_on_one_screen(shop: World, cap
     assert len(text.partition("dev: backend failed")[2].splitlines()) <= SCREEN
     assert "\x1b" not in text
     assert "[bold]table prices" in text
+
+
+@pytest.mark.anyio
+async def test_the_line_that_says_why_is_shown_above_a_stack(shop: World, capsys: Capture) -> None:
+    """Node.js prints the error first, then where it was, and empty lines."""
+    await shop.up("dev")
+    stack = ["    at Module._load (node:internal/modules/cjs/loader:1038:27)"] * 5
+    log = ["node:internal", "  throw err;", "  ^", "", "Error: Cannot find module 'x.js'", *stack, "  code: 'E',", "}"]
+    why = StepFailed("cannot start backend", "exited with 1", component="backend", log=[*log, "", "Node.js v20.20.2"])
+    failing(shop, "backend", why)
+    shop.edit("backend", "print('backend 2')\n")
+    capsys.readouterr()
+    await shop.up("dev")
+    text = screen(capsys, shop)
+    assert "Error: Cannot find module 'x.js'" in text
+    assert len(text.partition("dev: backend failed")[2].splitlines()) <= SCREEN
+
+
+@pytest.mark.anyio
+async def test_sources_outside_of_git_are_told_how_to_leave_the_first_environment(shop: World) -> None:
+    """There is nothing to commit to yet."""
+    with pytest.raises(TidegateError, match="not committed") as planned:
+        await plan_up(shop.workspace, "stage", Selection())
+    assert "git init" in planned.value.hint
+    with pytest.raises(TidegateError, match="not committed") as released:
+        await shop.up("stage")
+    assert "git init" in released.value.hint
+
+
+def test_one_component_is_not_several(tmp_path: Path, capsys: Capture) -> None:
+    """`check` counts as people do."""
+    (tmp_path / "tidegate.yaml").write_text("organization: acme\nenvironments: {dev: {}}\n")
+    (tmp_path / "service.yaml").write_text("name: one\nrun: x\n")
+    assert run(["-C", str(tmp_path), "check"]) == 0
+    assert "no problem in 1 component." in capsys.readouterr().out
 
 
 @pytest.mark.anyio

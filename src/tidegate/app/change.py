@@ -185,10 +185,11 @@ def _refuse_dirty(workspace: Workspace, environment: str, releases: Mapping[str,
     """Before anything is built for nothing."""
     dirty = sorted(release.component for release in releases.values() if release.dirty)
     if dirty and workspace.environment(environment).after:
+        known = any(release.commit for release in releases.values())
         raise UsageError(
             f"cannot release {', '.join(dirty)} into {environment}",
             "The sources are not committed; a release of such sources never leaves the first environment.",
-            hint="Commit, then try again.",
+            hint="Commit, then try again." if known else "Put it under git: git init, and commit.",
         )
 
 

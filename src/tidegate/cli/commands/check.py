@@ -34,7 +34,9 @@ def check(ctx: typer.Context, json: options.Json = False) -> int:
     if json:
         write(CheckDocument(str(project.root), project.organization, checked, tuple(sorted(project.components))))
         return 0
-    out().print(clean(f"{project.organization}: no problem in {len(project.components)} components."), soft_wrap=True)
+    count = len(project.components)
+    components = f"{count} component{'' if count == 1 else 's'}"
+    out().print(clean(f"{project.organization}: no problem in {components}."), soft_wrap=True)
     for each in checked:
         after = f" (after {', '.join(each.after)})" if each.after else ""
         out().print(f"  {each.environment}{after}: {', '.join(each.components) or 'no components'}", soft_wrap=True)

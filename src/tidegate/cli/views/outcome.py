@@ -17,7 +17,7 @@ from tidegate.model.digest import short
 from tidegate.model.plan import PlannedStep
 from tidegate.model.step import Retire, Route, Scale, Start
 
-LOG_LINES = 7
+LOG_LINES = 10  # without empty ones; Node.js prints that much from the line that says why on
 DETAIL_LINES = 4
 STEP_LINES = 8
 _MOMENTS = {Moment.DONE: "done", Moment.FAILED: "failed", Moment.BEGUN: "not ended"}
@@ -115,7 +115,8 @@ def _why(error: TidegateError | None) -> list[tuple[str, Text]]:
     where = f"{error.address}: " if error.address else ""
     rows = [("Why", Text(f"{clean(where)}{_limited(error, DETAIL_LINES)}"))]
     if isinstance(error, StepFailed) and error.log:
-        *before, last = [clean(line).replace("\n", " ")[:200] for line in error.log[-LOG_LINES:]]
+        full = [line for line in error.log if line.strip()] or [""]
+        *before, last = [clean(line).replace("\n", " ")[:200] for line in full[-LOG_LINES:]]
         if before:
             rows.append(("Log", Text("\n".join(before), style="dim", no_wrap=True, overflow="ellipsis")))
         rows.append(("" if before else "Log", Text(last, style="dim")))  # whole: it mostly says what is wrong
