@@ -54,6 +54,16 @@ def test_help_teaches(command: str, capsys: Capture) -> None:
     assert "--json" in text
 
 
+def test_help_fills_the_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines end where the terminal does, not where those of the source end; examples stand one below the other."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["up", "--help"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert any("switches all of it at once, watches it for a while" in line for line in lines)
+    first = lines.index("Examples:") + 2
+    assert all(line.startswith("tidegate up") for line in lines[first : first + 3])
+
+
 def test_help_groups_the_commands(capsys: Capture) -> None:
     """Without arguments the program shows what there is, in the order it is needed."""
     assert run([]) == 0

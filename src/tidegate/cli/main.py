@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import time
@@ -77,8 +78,18 @@ def application(behind_dashes: tuple[str, ...] | None) -> typer.Typer:
 
     for panel, functions in PANELS.items():
         for name, function in functions.items():
-            app.command(name, rich_help_panel=panel)(function)
+            app.command(name, help=_flowing(function.__doc__ or ""), rich_help_panel=panel)(function)
     return app
+
+
+def _flowing(text: str) -> str:
+    """Help without the line ends of the source, so that any width is filled; examples stay one per line."""
+    flowing = ""
+    for part in inspect.cleandoc(text).split("\n\n"):
+        example = part.startswith("  ")
+        between = "\n" if example and flowing.splitlines()[-1].startswith("  ") else "\n\n"
+        flowing += (between if flowing else "") + (part if example else part.replace("\n", " "))
+    return flowing
 
 
 def main() -> None:
