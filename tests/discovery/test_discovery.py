@@ -149,6 +149,25 @@ def test_a_compose_file_with_two_services_and_a_database(tmp_path: Path) -> None
     assert answers(project, "api")
 
 
+def test_a_password_inside_an_address_is_a_secret(tmp_path: Path) -> None:
+    """It gets into no file, whatever its variable is called."""
+    url = "{DB_URL: 'postgres://app:hunter2@db:5432/app', CACHE: 'redis://cache:6379/0'}"
+    compose = f"services:\n  api: {{build: ., command: python3 server.py, environment: {url}}}\n"
+    proposal = propose(made(tmp_path, {"server.py": READS_PORT, "compose.yaml": compose}))
+    texts = "".join(text for _, text, _ in proposal.files)
+    assert "hunter2" not in texts
+    assert "env:DB_URL" in texts
+    assert "redis://cache:6379/0" in texts
+    assert any("gets DB_URL from your environment" in one for one in proposal.unknown)
+
+
+def test_variables_of_a_dockerfile_are_not_lost_silently(tmp_path: Path) -> None:
+    """They are not proposed, since most are of the image; a person hears their names."""
+    docker = 'FROM x\nENV FOO=bar \\\n    PATH=/x:$PATH MODE="a b=c"\nENV OLD a=b\nENV PORT 80\nCMD python3 server.py'
+    proposal = propose(made(tmp_path, {"server.py": READS_PORT, "Dockerfile": docker}))
+    assert any("sets FOO, MODE, OLD: give in env:" in one for one in proposal.unknown)
+
+
 def test_a_folder_of_many_services(tmp_path: Path) -> None:
     """Frameworks are recognised, lock files are used, and literal ports give way to $PORT."""
     files = {

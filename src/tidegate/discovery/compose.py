@@ -16,6 +16,7 @@ from tidegate.manifest.reader import Items, Node, Report, Scalar, read
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s$]+@")  # postgres://app:password@db
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def _connected(candidate: Candidate, service: dict[str, Any], names: dict[str, s
             address = f"{need.upper().replace('-', '_')}_URL"
             if key != address or other[2]:
                 prefix += f'{key}="${address}{other[2] or ""}" '
-        elif _SECRET.search(key):
+        elif _SECRET.search(key) or _WITH_PASSWORD.search(value):
             env[key] = {"secret": f"env:{key}"}
             unknown.append(f"{candidate.name} gets {key} from your environment: set it before `tidegate up`.")
         elif "${" in value or re.match(r"\$\w", value):

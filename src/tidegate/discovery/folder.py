@@ -94,7 +94,19 @@ def _dockerfile(folder: Path) -> tuple[str, int | None, list[str]]:
     unknown = (
         [f"{folder.name}/Dockerfile installs system packages: they have to be on this machine."] if packages else []
     )
+    if variables := [name for name in _dockerfile_variables(text) if name not in ("PATH", "PORT")]:
+        unknown.append(f"{folder.name}/Dockerfile sets {', '.join(variables)}: give in env: what the program needs.")
     return run, int(exposed[1]) if exposed else None, unknown
+
+
+def _dockerfile_variables(text: str) -> list[str]:
+    """Names that `ENV NAME=value OTHER="some value"` and the older `ENV NAME some value` set."""
+    names: list[str] = []
+    for match in re.finditer(r"^[ \t]*ENV[ \t]+(\w+)(.*)$", text, re.MULTILINE | re.IGNORECASE):
+        first, rest = match.groups()
+        others = re.findall(r"\s(\w+)=", re.sub(r"\"[^\"]*\"|'[^']*'", "", rest)) if rest.startswith("=") else []
+        names += [first, *others]
+    return list(dict.fromkeys(names))
 
 
 def _exec_form(text: str) -> str:
