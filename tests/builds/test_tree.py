@@ -267,6 +267,19 @@ async def test_instances_of_a_damaged_artifact_keep_their_files(yard: Yard) -> N
     assert yard.left() == []
 
 
+@pytest.mark.parametrize("content", ["", "[]", "7", "{}", "garbage"])
+async def test_instances_of_an_artifact_with_a_spoilt_marker_live_on(yard: Yard, content: str) -> None:
+    """It was complete once, so what works in its folder is an instance and no leftover of a build."""
+    artifact = await yard.build("true")
+    tree = Path(artifact.location)
+    with subprocess.Popen(["sleep", "60"], cwd=tree / "app") as instance:  # noqa: ASYNC220 - nobody waits for it
+        (tree.parent / "artifact.json").write_text(content)
+        again = await yard.build("true")
+        assert instance.poll() is None
+        instance.kill()
+    await yard.artifacts.verify(again)
+
+
 async def test_another_artifact_in_its_place_is_refused(yard: Yard) -> None:
     """The store says which one was promoted; a missing one is told too, and what is there stays."""
     artifact = await yard.build("true")

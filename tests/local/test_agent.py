@@ -297,14 +297,30 @@ async def test_logs_show_what_instances_print_and_follow_it(shop: World) -> None
     assert url
 
 
-async def test_a_broken_state_file_is_never_taken_for_an_empty_environment(shop: World) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("{", "", "[]", "7", "null", "{}", '{"format": 1}', '{"format": 1, "environments": []}'),
+        *('{"format": 1, "environments": {"dev": 5}}', '{"format": 99, "environments": {}}'),
+    ],
+)
+async def test_a_broken_state_file_is_never_taken_for_an_empty_environment(shop: World, content: str) -> None:
     """The target says that it cannot see, and why."""
     (shop.state / "agent").mkdir(parents=True)
-    (shop.state / "agent" / "state.json").write_text("{")
+    (shop.state / "agent" / "state.json").write_text(content)
     with pytest.raises(TargetUnreachable) as failure:
         await shop.target.observe("dev")
     assert "state.json" in failure.value.detail
     (shop.state / "agent" / "state.json").unlink()
+
+
+@pytest.mark.parametrize("content", ["7", "[]", "null", "{}", '{"socket": 5}', '{"socket": null}', "garbage"])
+async def test_what_a_broken_lock_file_says_is_not_believed(shop: World, content: str) -> None:
+    """Nobody holds it, so the next agent takes it."""
+    (shop.state / "agent").mkdir(parents=True)
+    (shop.state / "agent" / "lock").write_text(content)
+    await shop.start(shop.add("backend"))
+    assert shop.agent()["pid"]
 
 
 async def test_the_agent_is_a_program_that_is_found_by_its_name(shop: World) -> None:

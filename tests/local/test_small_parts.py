@@ -104,6 +104,25 @@ def test_ports_of_projects_whose_folder_is_gone_are_given_back(tmp_path: Path) -
     assert str(gone) not in (tmp_path / "state" / "ports.json").read_text()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "7", "[]", "{}", '{"next": 5}', '{"next": "x", "projects": {}}', '{"next": 99999999, "projects": {}}'),
+        *('{"next": 21000, "projects": {"/": 5}}', '{"next": 21000, "projects": {"/": {"a": "b"}}}'),
+    ],
+)
+def test_a_broken_registry_is_named_and_may_be_removed(tmp_path: Path, content: str) -> None:
+    """Whatever is in it."""
+    registry = PortRegistry(tmp_path, tmp_path)
+    file = tmp_path / "ports.json"
+    file.write_text(content)
+    with pytest.raises(TargetError, match="cannot read the port registry") as failure:
+        registry.take(["a"])
+    assert "Remove the file" in failure.value.hint
+    file.unlink()
+    assert FIRST <= registry.take(["a"])["a"] <= LAST
+
+
 def test_secrets_come_from_the_environment_and_from_files(tmp_path: Path) -> None:
     """A file's last line ending is not part of the secret; relative paths start at the project."""
     (tmp_path / "token").write_text("from a file\n")

@@ -169,7 +169,7 @@ class TreeArtifacts:
 
 def _make_room(place: Path) -> None:
     """Delete what an interrupted build left; move what was damaged aside, since instances may still run from it."""
-    if (place / DAMAGED).exists():
+    if (place / DAMAGED).exists() or (place / MARKER).exists():  # a marker nobody can read was a good one once
         number = sum(1 for _ in place.parent.glob(f"{place.name}.{DAMAGED}*"))
         place.rename(place.with_name(f"{place.name}.{DAMAGED}{number}"))
     elif place.exists():

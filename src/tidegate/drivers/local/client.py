@@ -129,7 +129,7 @@ def _listening(lock: Path) -> Path | None:
     try:
         socket = Path(json.loads(lock.read_text())["socket"])
         found = socket.lstat()
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     return socket if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid() else None
 

@@ -116,15 +116,25 @@ class PortRegistry:
     def _read(self) -> dict[str, Any]:
         try:
             content: dict[str, Any] = json.loads(self._file.read_text())
+            _check(content)
         except FileNotFoundError:
             return {"next": self._first(), "projects": {}}
-        except ValueError as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise TargetError(
                 "cannot read the port registry",
                 f"{self._file}: {error}",
-                hint="End all environments, then remove the file.",
+                hint="Remove the file: which ports are in use is also found by trying them.",
             ) from error
         return content
+
+
+def _check(content: dict[str, Any]) -> None:
+    numbers = [content["next"]]
+    for ports in content["projects"].values():
+        numbers += ports.values()
+    for number in numbers:
+        if type(number) is not int or not 0 < number < 65536:
+            raise ValueError(f"{number!r} is no port")
 
 
 def bindable(port: int) -> bool:

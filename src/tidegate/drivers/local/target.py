@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from tidegate.drivers.local.agent.state import FORMAT
 from tidegate.drivers.local.client import PATIENCE, AgentClient
 from tidegate.drivers.local.folders import Folders, runtime_folder
 from tidegate.drivers.local.logs import InstanceLog
@@ -143,11 +144,11 @@ class LocalTarget:
     def _has_groups(self) -> bool:
         try:
             state = json.loads(self._folders.state_file.read_text())
+            return state["format"] != FORMAT or any(found["groups"] for found in state["environments"].values())
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except ValueError:
+        except (ValueError, LookupError, TypeError, AttributeError):
             return True  # let the agent say what is wrong with it
-        return any(environment["groups"] for environment in state["environments"].values())
 
     async def _step(self, kind: str, body: Json, epoch: Epoch) -> Json:
         stamp = {"environment": epoch.environment, "number": epoch.number, "components": list(epoch.components)}

@@ -78,7 +78,7 @@ def _listens(folders: Folders) -> bool:
         path = json.loads(folders.lock.read_text())["socket"]
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(path)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError):
         return False
     return True
 

@@ -108,7 +108,7 @@ def load(file: Path) -> State:
         return State({name: _environment_from_json(value) for name, value in data["environments"].items()})
     except FileNotFoundError:
         return State()
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise TargetError(
             "cannot read the state of the local target",
             f"{file}: {error}",
