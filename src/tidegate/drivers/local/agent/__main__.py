@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from tidegate import __version__
+from tidegate.drivers.local.agent.duties import follow_health, keep_gateway, rotate_logs, unused
 from tidegate.drivers.local.agent.http import answer
 from tidegate.drivers.local.agent.project import Project
 from tidegate.drivers.local.agent.server import Server
@@ -120,16 +121,14 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     os.pwrite(lock, json.dumps(where).encode(), 0)
     os.write(tell, b"ready")
     os.close(tell)
-    duties = [
-        asyncio.create_task(duty()) for duty in (project.follow_health, project.keep_gateway, project.rotate_logs)
-    ]
-    unused = asyncio.create_task(project.unused())
+    duties = [asyncio.create_task(duty(project)) for duty in (follow_health, keep_gateway, rotate_logs)]
+    idle = asyncio.create_task(unused(project))
     ended = asyncio.create_task(server.ended.wait())
-    await asyncio.wait({ended, unused}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({ended, idle}, return_when=asyncio.FIRST_COMPLETED)
     connections.close()
-    for duty in (*duties, unused, ended):
+    for duty in (*duties, idle, ended):
         duty.cancel()
-    await asyncio.wait([*duties, unused, ended])
+    await asyncio.wait([*duties, idle, ended])
     await _finish_answers()
     if project.idle:
         project.clear()

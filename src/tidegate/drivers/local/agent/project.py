@@ -14,18 +14,19 @@ from tidegate.drivers.local.agent.routing import callers, table
 from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, load, save
 from tidegate.drivers.local.folders import Folders
 from tidegate.drivers.local.gateway import Gateway, Table
-from tidegate.drivers.local.logs import InstanceLog, rotate_by_name
+from tidegate.drivers.local.logs import InstanceLog
 from tidegate.drivers.local.ports import PortRegistry
 from tidegate.errors import GatewayRefused, TargetError, TargetUnreachable
 from tidegate.model.address import GroupAddress
 from tidegate.model.digest import short
 from tidegate.model.observed import Observed, ObservedGroup
 
-UNUSED_LOOKS = 10
-
 
 class Project:
-    """Everything of one project that runs. One per agent; not thread-safe: all in one event loop."""
+    """Everything of one project that runs. One per agent; not thread-safe: all in one event loop.
+
+    `dirty` is set when the gateway may have to be told something, `ending` once nothing shall be started again.
+    """
 
     def __init__(self, folders: Folders, registry: PortRegistry) -> None:
         self.folders = folders
@@ -39,8 +40,8 @@ class Project:
         self._waiters: set[asyncio.Future[None]] = set()
         self._applying = asyncio.Lock()
         self._locks: dict[GroupAddress, asyncio.Lock] = {}
-        self._dirty = asyncio.Event()
-        self._ending = False
+        self.dirty = asyncio.Event()
+        self.ending = False
         self._complaint = ""
         self._turn = asyncio.Lock()
         self._started: asyncio.Task[None] | None = None
@@ -54,7 +55,7 @@ class Project:
             for record in group.instances.values():
                 self.instance(group, record).adopt()
         self._started = asyncio.create_task(self.gateway.start())
-        self._dirty.set()
+        self.dirty.set()
 
     async def serving(self) -> None:
         """Return when the gateway runs. Raises `TargetError` when it cannot be started; the next call tries again."""
@@ -66,7 +67,7 @@ class Project:
         """Stop the gateway; nothing runs any more."""
         with suppress(TargetError):
             await self.serving()
-        self._ending = True
+        self.ending = True
         await self.gateway.stop()
 
     def clear(self) -> None:
@@ -84,59 +85,7 @@ class Project:
         if self._started is not None:
             self._started.cancel()
 
-    async def follow_health(self) -> None:
-        """Tell the gateway whenever the health of an instance changes; runs for ever."""
-        while True:
-            await self._dirty.wait()
-            self._dirty.clear()
-            try:
-                await self.apply()
-            except (TargetError, OSError) as error:
-                self._complain(f"the gateway did not take a change: {error}")
-                await asyncio.sleep(0.5)  # keep_gateway starts it again
-                self._dirty.set()
-
-    async def keep_gateway(self) -> None:
-        """Start the gateway again whenever it died; runs for ever."""
-        while True:
-            await asyncio.sleep(0.5)
-            try:
-                if self._ending:
-                    return
-                await self.serving()
-                if await self.gateway.revive():
-                    self._dirty.set()
-            except (TargetError, OSError) as error:
-                self._complain(f"the gateway is down: {error}")
-
-    async def unused(self) -> None:
-        """Return when there has been no environment for a while, and the gateway was stopped."""
-        looks = 0
-        while looks < UNUSED_LOOKS:
-            await asyncio.sleep(1)
-            looks = looks + 1 if self.idle else 0
-        if not self._ending:
-            await self.end()
-
-    async def rotate_logs(self) -> None:
-        """Archive logs that grew too large; runs for ever."""
-        while True:
-            await asyncio.sleep(2)
-            for instances in list(self.instances.values()):
-                for instance in list(instances.values()):
-                    try:
-                        await asyncio.to_thread(instance.log.rotate)
-                    except OSError as error:  # a full disk; the log goes on as it is
-                        self._complain(f"cannot rotate {instance.log.path}: {error}")
-            await self._rotate_access_logs()
-
-    async def _rotate_access_logs(self) -> None:
-        rotated = [rotate_by_name(self.folders.access_log(name)) for name in self.state.environments]
-        if any(rotated):
-            with suppress(TargetError):  # then it goes on in the renamed file, and no line is lost
-                await self.gateway.reopen_logs()
-
-    def _complain(self, what: str) -> None:
+    def complain(self, what: str) -> None:
         """Write to the agent's log, once for the same thing in a row."""
         if what != self._complaint:
             self._complaint = what
@@ -216,7 +165,7 @@ class Project:
             yield
         finally:
             self._booting.discard(address)
-            self._dirty.set()
+            self.dirty.set()
 
     def drop(self, address: GroupAddress) -> None:
         """Forget what was kept in memory for a group that is gone."""
@@ -230,8 +179,8 @@ class Project:
         try:
             self.save()
         except OSError as error:  # a full disk must not end supervision; the next change tries again
-            self._complain(f"cannot write the state file: {error}")
-        self._dirty.set()
+            self.complain(f"cannot write the state file: {error}")
+        self.dirty.set()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
