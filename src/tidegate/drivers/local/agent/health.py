@@ -10,6 +10,8 @@ from typing import assert_never
 from tidegate.drivers.local.agent.process import Process
 from tidegate.model.component import Health, HealthKind
 
+NO_HTTP = "did not answer in HTTP"
+
 
 async def probe(health: Health, port: int, *, folder: str, env: Mapping[str, str]) -> str:
     """ "" when it is healthy, else why not ("GET /healthz answered 500").
@@ -49,9 +51,18 @@ def _name(health: Health) -> str:
             assert_never(never)
 
 
+async def speaks_http(port: int) -> bool:
+    """Whether somebody serves web requests there. A debugger's port does not: it answers 400 to all but its own."""
+    try:
+        async with asyncio.timeout(1):
+            return await _http("/", port) not in (NO_HTTP, "answered 400")
+    except (OSError, EOFError, ValueError):
+        return False
+
+
 async def _http(path: str, port: int) -> str:
     """Healthy with any status from 200 to 399."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await _connected(port)
     try:
         writer.write(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: tidegate\r\nAccept: */*\r\n"
@@ -61,15 +72,24 @@ async def _http(path: str, port: int) -> str:
     finally:
         writer.close()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return "did not answer in HTTP"
+        return NO_HTTP
     status = int(words[1])
     return "" if 200 <= status < 400 else f"answered {status}"
 
 
 async def _tcp(port: int) -> str:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    _, writer = await _connected(port)
     writer.close()
     return ""
+
+
+async def _connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    if writer.get_extra_info("sockname") == writer.get_extra_info("peername"):
+        # The kernel chose the asked port for our own end, and connected us to ourselves: nobody listens.
+        writer.transport.abort()
+        raise ConnectionRefusedError
+    return reader, writer
 
 
 async def _command(command: str, folder: str, env: Mapping[str, str]) -> str:

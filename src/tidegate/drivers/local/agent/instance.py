@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tidegate.drivers.local.agent.backoff import Backoff
 from tidegate.drivers.local.agent.health import probe
+from tidegate.drivers.local.agent.listening import ports_of, stranger
 from tidegate.drivers.local.agent.process import LINUX, Process, end_writers
 from tidegate.drivers.local.agent.state import InstanceRecord
 from tidegate.drivers.local.logs import InstanceLog
@@ -101,6 +102,11 @@ class Instance:
             pid=pid,
             memory=_memory(pid),
         )
+
+    async def elsewhere(self) -> list[int]:
+        """The ports that it listens on instead of its own, as far as the system tells; empty when it has its own."""
+        ports = await asyncio.to_thread(ports_of, self.record.pid) if self.record.pid else set()
+        return [] if self.record.port in ports else sorted(ports)
 
     def tail(self) -> list[str]:
         """The last lines that it printed, oldest first."""
@@ -201,6 +207,8 @@ class Instance:
             longest = min(longest, PAUSE_WHILE_BOOTING)
         while True:
             reason = await probe(health, self.record.port, folder=self.spec.folder, env=environment)
+            if not reason and not self.healthy and health.kind is not HealthKind.COMMAND:
+                reason = await asyncio.to_thread(stranger, self.record.port, self.record.pid)
             if not reason:
                 failed = 0
                 if not self.healthy:

@@ -67,6 +67,20 @@ def group_lives(leader: int) -> bool:
     return False
 
 
+def members(leader: int) -> set[int]:
+    """The process group and the session that a process leads, and all that they started; empty if unknown."""
+    if not LINUX:
+        return set()
+    known = {int(entry.name): _stat(int(entry.name)) for entry in os.scandir("/proc") if entry.name.isdigit()}
+    stats = {pid: stat for pid, stat in known.items() if stat is not None}
+    found = {pid for pid, stat in stats.items() if leader in (pid, int(stat[2]), int(stat[3]))}
+    young = found
+    while young:
+        young = {pid for pid, stat in stats.items() if int(stat[1]) in young} - found
+        found |= young
+    return found
+
+
 def end_writers(log: Path) -> None:
     """Kill every process whose standard output is this file: leftovers of an instance whose leader is gone.
 

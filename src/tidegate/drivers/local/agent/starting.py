@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from tidegate.drivers.local.agent.health import speaks_http
 from tidegate.drivers.local.agent.instance import LOG_LINES, Instance
 from tidegate.drivers.local.agent.process import Process
 from tidegate.drivers.local.agent.project import Project
@@ -15,10 +16,15 @@ from tidegate.drivers.local.agent.state import GroupRecord, InstanceRecord, Poin
 from tidegate.drivers.local.protocol import StartRequest
 from tidegate.errors import GatewayRefused, StepFailed, TargetError
 from tidegate.model.address import GroupAddress
+from tidegate.model.component import Health, HealthKind
 from tidegate.model.observed import InstanceState
 
 VERIFY_PATIENCE = 60.0
 GATHER = 0.01
+LOOK = 1.0
+LOST = 5.0
+"""So many seconds it may listen on other ports than its own before the start is given up."""
+MORE_TIME = "If it opens $PORT only later, say how long that may take: `health: {start_timeout: 90s}`"
 
 
 async def start(project: Project, request: StartRequest) -> dict[str, str]:
@@ -183,15 +189,43 @@ async def _until_healthy(
                 raise _start_failed(instance, instance.last_exit or instance.reason, instance.last_words)
         return all(instance.state is InstanceState.HEALTHY for instance in instances)
 
+    loop = asyncio.get_running_loop()
     patience = group.spec.health.start_timeout / 1000
-    if not await project.until(all_healthy, seconds=patience):
-        for instance in instances:
-            if instance.state is not InstanceState.HEALTHY:
-                reason = f"not healthy within {patience:g} s: {instance.reason}"
-                raise _start_failed(instance, reason, instance.tail())
+    deadline = loop.time() + patience
+    lost_since: float | None = None
+    while not await project.until(all_healthy, seconds=min(LOOK, max(0.0, deadline - loop.time()))):
+        late = next(instance for instance in instances if instance.state is not InstanceState.HEALTHY)
+        ports = [] if late.was_healthy else await late.elsewhere()
+        if loop.time() >= deadline:
+            reason = f"not healthy within {patience:g} s: {late.reason}"
+            raise _start_failed(late, f"{reason}\n{_elsewhere(late, ports)}" if ports else reason, late.tail())
+        if not ports or not await _surely(late, ports):
+            lost_since = None
+        elif lost_since is None:
+            lost_since = loop.time()
+        elif loop.time() - lost_since >= LOST and late.state is not InstanceState.HEALTHY:
+            raise _start_failed(late, _elsewhere(late, ports), late.tail(), hint=MORE_TIME)
 
 
-def _start_failed(instance: Instance, reason: str, log: list[str]) -> StepFailed:
+async def _surely(instance: Instance, ports: list[int]) -> bool:
+    """Whether the service itself listens there, so that waiting is in vain. Debuggers and the like open ports before
+    a service does; and whoever wrote a `start_timeout` wants it to be waited for."""
+    health = instance.spec.health
+    if health.kind is HealthKind.COMMAND or health.start_timeout != Health().start_timeout:
+        return False
+    for port in ports:
+        if await speaks_http(port):
+            return True
+    return False
+
+
+def _elsewhere(instance: Instance, ports: list[int]) -> str:
+    there = ", ".join(str(port) for port in ports)
+    way = f"write `port: {ports[0]}`" if len(ports) == 1 else "write the one it serves on as `port:`"
+    return f"it listens on {there} instead of {instance.record.port}: let it read $PORT, or {way}"
+
+
+def _start_failed(instance: Instance, reason: str, log: list[str], *, hint: str = "") -> StepFailed:
     component = instance.spec.address.component
     return StepFailed(
         f"cannot start {component}",
@@ -199,7 +233,7 @@ def _start_failed(instance: Instance, reason: str, log: list[str]) -> StepFailed
         component=component,
         instance=instance.name,
         log=log,
-        hint=f"All of its output is in {instance.log.path}",
+        hint="\n".join([f"All of its output is in {instance.log.path}", *([hint] if hint else [])]),
     )
 
 
