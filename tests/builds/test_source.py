@@ -14,7 +14,7 @@ import pytest
 from tests.builds.checkouts import commit_all, git, write
 from tidegate.builds import hashing
 from tidegate.builds.hashing import Hasher
-from tidegate.builds.source import CACHE, read_many, read_sources
+from tidegate.builds.source import CACHE, read_many, read_sources, would_count
 from tidegate.errors import ReleaseError
 
 FILES = {
@@ -308,3 +308,27 @@ def test_a_thousand_components_are_named_together(tmp_path: Path) -> None:
     assert time.process_time() - begun < 3  # 0.3 s on a quiet machine
     assert len({sources.digest for sources in found.values()}) == 1000
     assert found["c77"] == read_sources(tmp_path, *parts["c77"])
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_whether_a_new_file_would_count_is_known_before_it_is_written(tmp_path: Path, with_git: bool) -> None:
+    """As it would be listed then: below the paths, not excluded, not ignored; also in a folder of a repository."""
+    files = {".gitignore": "*.plan\n", "shop/app/main.py": "", "shop/app/.gitignore": "!keep.plan\nout/\n"}
+    root = write(tmp_path, files) / "shop"
+    if with_git:
+        commit_all(tmp_path)
+    asked = ("app/new", "app/deep/new", "other/new", "app/dev.plan", "app/keep.plan", "app/out/new", "app/.venv/new")
+    said = {path: would_count(root, root / path, ("app",), ("app/deep",)) for path in asked}
+    above = {"app/dev.plan": not with_git}  # without git, rules above the project do not count
+    assert said == {path: above.get(path, path in {"app/new", "app/keep.plan"}) for path in asked}
+    write(root, dict.fromkeys(asked, ""))
+    listed = [file.path for file in read_sources(root, ("app",), ("app/deep",)).files]
+    assert [path for path in sorted(asked) if said[path]] == [path for path in listed if path in asked]
+    assert not would_count(root, tmp_path / "new", (".",), ())
+
+
+def test_a_project_that_the_repository_ignores_counts_new_files(tmp_path: Path) -> None:
+    """It stands alone, so the rules above it say nothing about it."""
+    root = write(tmp_path, {".gitignore": "/shop/\n", "shop/main.py": ""}) / "shop"
+    commit_all(tmp_path)
+    assert would_count(root, root / "dev.plan", (".",), ())

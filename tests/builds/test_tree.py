@@ -177,8 +177,10 @@ async def test_sources_that_change_while_they_are_copied_are_an_error(yard: Yard
     ):
         request = yard.request("true")
         change()
-        with pytest.raises(ReleaseError, match="sources changed while they were read"):
+        with pytest.raises(ReleaseError, match="sources changed while they were read") as refused:
             await yard.artifacts.build(request)
+        assert f"{refused.value.detail} is no source" in refused.value.hint
+        assert ".gitignore" in refused.value.hint
         assert yard.left() == []
 
 

@@ -50,7 +50,9 @@ def test_from_the_first_up_to_down_leaving_nothing(shop: Shop) -> None:
     assert "http://frontend.dev.localhost:" in first.out
     assert shop.answer("frontend") == "frontend 1 on backend 1"
     assert "nothing to do" in shop.run("up", "dev").out
-    assert shop.json("plan", "dev", "--detailed-exitcode")["plan"]["changes"] == []
+    assert shop.json("plan", "dev", "--detailed-exitcode", "--out", "dev.plan")["saved"] is None
+    assert "nothing to apply" in shop.run("plan", "dev", "--out", "dev.plan").out
+    assert not (shop.root / "dev.plan").exists()
 
     shop.version("backend", "2")
     shop.version("frontend", "2")

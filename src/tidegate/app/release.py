@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import anyio
 
 from tidegate.app.workspace import Workspace
-from tidegate.errors import TidegateError
+from tidegate.errors import TidegateError, UsageError
 from tidegate.manifest import ComponentSpec
 from tidegate.model.component import Release, release_digest
 from tidegate.ports.builder import Recipe
@@ -68,6 +69,17 @@ async def name_releases(workspace: Workspace, components: Sequence[str] = ()) ->
             at=workspace.clock.now(),
         )
     return releases
+
+
+async def refuse_as_source(workspace: Workspace, file: Path, better: str) -> None:
+    """Raises `UsageError`, with the `better` place, if a file written here would make new releases by itself."""
+    for spec in _specs(workspace, ()):
+        if await workspace.builder.counts(_recipe(spec), file):
+            raise UsageError(
+                f"cannot write {file.name} there",
+                f"It would become one of the sources of {spec.name}, and so change what is released.",
+                hint=f"Write it to {better}, or name it in .gitignore.",
+            )
 
 
 async def make_releases(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from tidegate.builds.source import Sources, read_many
+from tidegate.builds.source import Sources, read_many, would_count
 from tidegate.builds.tree import BuildRequest, TreeArtifacts
 from tidegate.model.component import Artifact
 from tidegate.model.digest import short
@@ -31,6 +31,10 @@ class CheckoutBuilder:
         # Kept for `build`: what is built has to be what was named, even if somebody edits in between.
         self._read.update({recipe: found[recipe.component] for recipe in recipes})
         return {name: SourceState(sources.digest, sources.commit, sources.dirty) for name, sources in found.items()}
+
+    async def counts(self, recipe: Recipe, file: Path) -> bool:
+        """See `Builder`."""
+        return await to_thread.run_sync(would_count, self._root.resolve(), file, recipe.paths, recipe.exclude)
 
     async def build(self, recipe: Recipe, release: str, on_line: Callable[[str], None]) -> Artifact:
         """See `Builder`. `release` names the sources that were read last."""

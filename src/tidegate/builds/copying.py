@@ -33,7 +33,10 @@ def copy_sources(root: Path, sources: Sources, tree: Path) -> None:
             unchanged = False
         if not unchanged:
             raise ReleaseError(
-                "cannot build: sources changed while they were read", file.path, hint="Run the command again."
+                "cannot build: sources changed while they were read",
+                file.path,
+                hint=f"Run the command again. If {file.path} is no source, but a log or what a command prints, name it "
+                "in .gitignore.",
             )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tidegate.builds.git import git_listing
 from tidegate.builds.hashing import HashedFile, Hasher
 from tidegate.builds.listing import Listing
-from tidegate.builds.walk import walk_listing
+from tidegate.builds.walk import ignored, walk_listing
 from tidegate.errors import ReleaseError
 from tidegate.model.digest import digest
 
@@ -66,6 +66,23 @@ def read_many(root: Path, parts: Mapping[str, tuple[Sequence[str], Sequence[str]
             "cannot read the sources", f"{error.filename}: {error.strerror}", hint="Check that you may read them."
         ) from error
     return {name: _sources(listing, hashed, chosen[name], paths) for name, (paths, _) in parts.items()}
+
+
+def would_count(root: Path, file: Path, paths: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Whether a new file at this absolute place would belong to these sources (see `read_sources`)."""
+    if not file.is_relative_to(root):
+        return False
+    if not _below([file.relative_to(root).as_posix()], paths, exclude):
+        return False
+    top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+    try:
+        if top != root and ignored(top, root.relative_to(top).as_posix() + "/"):
+            top = root  # a folder that the repository around it ignores is no part of it
+        return not ignored(top, file.relative_to(top).as_posix())
+    except OSError as error:
+        raise ReleaseError(
+            "cannot read the sources", f"{error.filename}: {error.strerror}", hint="Check that you may read them."
+        ) from error
 
 
 def _choose(root: Path, listing: Listing, paths: Sequence[str], exclude: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ folder is moved aside then, not deleted: instances that still run from it keep t
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from tidegate.builds.source import Sources
 from tidegate.errors import ArtifactDamaged, BuildFailed, ReleaseError
 from tidegate.model.component import Artifact
 from tidegate.model.digest import digest_bytes
+from tidegate.model.network import network_variables
 
 FORMAT = "tree"
 MARKER = "artifact.json"
@@ -162,9 +164,20 @@ class TreeArtifacts:
             raise BuildFailed(
                 f"cannot build {request.component}",
                 "\n".join([f"The build command ended with {how}.", *(f"  | {line}" for line in last)]),
-                hint=f"The whole log: {request.log}",
+                hint="\n".join([f"The whole log: {request.log}", *_not_passed(request.env)]),
                 address=request.component,
             )
+
+
+def _not_passed(passed: Mapping[str, str]) -> list[str]:
+    """What to do if the build failed for want of the caller's way to the network."""
+    missing = [name for name in network_variables(os.environ) if name not in passed]
+    if not missing:
+        return []
+    return [
+        f"Builds do not see {', '.join(missing)} of your environment. If this one needs the network, write in "
+        f"tidegate.yaml: `builds: {{pass: [{', '.join([*passed, *missing])}]}}`"
+    ]
 
 
 def _make_room(place: Path) -> None:

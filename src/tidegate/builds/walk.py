@@ -25,14 +25,34 @@ def walk(root: Path, below: str = "") -> Iterator[str]:
     yield from _walk(root, below, ())
 
 
+def ignored(root: Path, path: str) -> bool:
+    """Whether a file at `path`, which need not be there, would not be listed. Raises `OSError`."""
+    rules: Rules = ()
+    folder = ""
+    *folders, name = path.split("/")
+    for part in folders:
+        rules = _with_rules(root, folder, rules)
+        folder += f"{part}/"
+        if part in NEVER or _ignored(folder, rules):
+            return True
+    return name in NEVER or _ignored(path, _with_rules(root, folder, rules))
+
+
+def _with_rules(root: Path, folder: str, rules: Rules) -> Rules:
+    file = root / folder / ".gitignore"
+    if file.is_symlink() or not file.is_file():
+        return rules
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow to import, and seldom needed where there is git
+
+    lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return (*rules, (folder, GitIgnoreSpec.from_lines(lines)))
+
+
 def _walk(root: Path, folder: str, rules: Rules) -> Iterator[str]:
     with os.scandir(root / folder) as found:
         entries = sorted(found, key=lambda entry: entry.name)
-    if any(entry.name == ".gitignore" and entry.is_file(follow_symlinks=False) for entry in entries):
-        lines = (root / folder / ".gitignore").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        from pathspec import GitIgnoreSpec  # noqa: PLC0415 - slow to import, and seldom needed where there is git
-
-        rules = (*rules, (folder, GitIgnoreSpec.from_lines(lines)))
+    if any(entry.name == ".gitignore" for entry in entries):
+        rules = _with_rules(root, folder, rules)
     for entry in entries:
         path = folder + entry.name
         if entry.name in NEVER:

@@ -29,6 +29,7 @@ from tidegate.cli.commands.releases import releases
 from tidegate.cli.commands.schema import schema
 from tidegate.cli.commands.status import status
 from tidegate.cli.commands.up import up
+from tidegate.cli.plain_help import PlainCommand, PlainGroup
 from tidegate.cli.session import Invocation
 from tidegate.errors import TidegateError, UsageError
 
@@ -52,7 +53,7 @@ def _show_version(wanted: bool) -> None:
 
 def application(behind_dashes: tuple[str, ...] | None) -> typer.Typer:
     """The commands, by the groups that `tidegate --help` shows."""
-    app = typer.Typer(name="tidegate", rich_markup_mode="rich", invoke_without_command=True)
+    app = typer.Typer(name="tidegate", rich_markup_mode="rich", invoke_without_command=True, cls=PlainGroup)
 
     @app.callback()
     def tidegate(
@@ -78,7 +79,8 @@ def application(behind_dashes: tuple[str, ...] | None) -> typer.Typer:
 
     for panel, functions in PANELS.items():
         for name, function in functions.items():
-            app.command(name, help=_flowing(function.__doc__ or ""), rich_help_panel=panel)(function)
+            text = _flowing(function.__doc__ or "")
+            app.command(name, cls=PlainCommand, help=text, rich_help_panel=panel)(function)
     return app
 
 

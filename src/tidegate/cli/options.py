@@ -44,6 +44,10 @@ SomeEnvironments = Annotated[
     list[str] | None,
     typer.Argument(metavar="[ENV…]", help="Environments; all by default.", autocompletion=_environments),
 ]
+EnvironmentsToTakeDown = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ENV…]", help="Environments; none with --all.", autocompletion=_environments),
+]
 OneEnvironment = Annotated[
     str | None, typer.Option("-e", "--environment", metavar="ENV", help="Which one.", autocompletion=_environments)
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tidegate.model.component import Artifact
@@ -35,6 +36,10 @@ class Builder(Protocol):
 
     async def read(self, recipes: Sequence[Recipe]) -> Mapping[str, SourceState]:
         """The state of the sources of each component. Raises `ReleaseError`."""
+        ...
+
+    async def counts(self, recipe: Recipe, file: Path) -> bool:
+        """Whether a file written to this place (absolute, without links) would be one of the inputs."""
         ...
 
     async def build(self, recipe: Recipe, release: str, on_line: Callable[[str], None]) -> Artifact:

@@ -25,9 +25,9 @@ def apply(
 
     Examples:
 
-      tidegate apply dev.plan
+      tidegate apply .tidegate/dev.plan
 
-      tidegate apply dev.plan --why "approved by the team" --yes
+      tidegate apply .tidegate/dev.plan --why "approved by the team" --yes
 
     Exit status: 0 done, 1 put back, stale or not possible, 64 wrong use.
     """

@@ -13,7 +13,7 @@ from tidegate.errors import UsageError
 
 def down(
     ctx: typer.Context,
-    environments: options.SomeEnvironments = None,
+    environments: options.EnvironmentsToTakeDown = None,
     all_: Annotated[bool, typer.Option("--all", help="Every environment that has anything.")] = False,
     yes: options.Yes = False,
     why: options.Why = "",
@@ -40,7 +40,11 @@ def down(
     from tidegate.cli.views.progress import ProgressView
 
     if bool(environments) == all_:
-        raise UsageError("cannot tell what to take down", "Name environments, or say --all, not both.")
+        raise UsageError(
+            "cannot tell what to take down",
+            "Name environments, or say --all, not both.",
+            hint="tidegate down dev, or tidegate down --all",
+        )
 
     async def work(workspace: Workspace) -> int:
         known = {found.environment: found for found in await status(workspace)}

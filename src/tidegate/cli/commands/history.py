@@ -13,7 +13,7 @@ from tidegate.cli.session import in_workspace
 def history(
     ctx: typer.Context,
     environment: options.Environment,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many revisions.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many revisions.")] = 20,
     json: options.Json = False,
 ) -> int:
     """Show the revisions of an environment, newest first: what changed, when, by whom and why.

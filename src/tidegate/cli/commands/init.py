@@ -14,8 +14,8 @@ def init(
 ) -> int:
     """Propose manifests for the project in this folder.
 
-    Reads compose.yaml, Procfile, Dockerfile, package.json and pyproject.toml here and below, shows the files it would
-    write and what it could not find out, and asks. Never overwrites a file.
+    Reads compose.yaml, Procfile, Dockerfile, package.json, pyproject.toml, requirements.txt and manage.py here and
+    below, shows the files it would write and what it could not find out, and asks. Never overwrites a file.
 
     Examples:
 

@@ -16,7 +16,7 @@ def logs(
     components: options.SomeComponents = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as new lines come, until Ctrl-C.")] = False,
     environment: options.OneEnvironment = None,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Last lines of each instance.")] = 100,
+    lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="Last lines of each instance.")] = 100,
     json: options.Json = False,
 ) -> int:
     """Show what instances print, each line with the name of its instance.

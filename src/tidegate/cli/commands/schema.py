@@ -19,7 +19,10 @@ class What(StrEnum):
 
 
 def schema(
-    what: Annotated[What, typer.Argument(help="tidegate.yaml, service.yaml, or what --json prints.")] = What.TIDEGATE,
+    what: Annotated[
+        What,
+        typer.Argument(metavar="[tidegate|service|output]", help="tidegate.yaml, service.yaml, or what --json prints."),
+    ] = What.TIDEGATE,
     json: options.Json = False,  # noqa: ARG001  (a schema is JSON anyhow)
 ) -> int:
     """Print a JSON Schema (draft 2020-12): of the manifests for editors, of --json for programs.
