@@ -15,6 +15,7 @@ import pytest
 from tidegate.discovery import Proposal, propose, write
 from tidegate.errors import TidegateError
 from tidegate.manifest import Project, load
+from tidegate.model.network import NETWORK_VARIABLES
 
 PYTHON_SERVER = """\
 import os
@@ -201,6 +202,23 @@ def test_a_folder_of_many_services(tmp_path: Path) -> None:
     }
     assert project.components["api"].runtime.health.check == "/healthz"
     assert any("worker is left out" in one for one in proposal.unknown)
+
+
+@pytest.mark.parametrize(("dependency", "passed"), [("flask\n", ("SSL_CERT_FILE", "https_proxy")), ("", ())])
+def test_the_way_to_the_network_is_passed_to_builds_that_download(
+    dependency: str, passed: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a company's proxy the first build works; names are written, values never."""
+    for name in NETWORK_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://me:hunter2@proxy:3128")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/acme.pem")
+    files = {"app.py": READS_PORT} | ({"requirements.txt": dependency} if dependency else {})
+    proposal, project = accepted(made(tmp_path, {**files, "Procfile": "web: python3 app.py\n"}))
+    assert project.build_pass == passed
+    text = next(text for path, text, _ in proposal.files if path == "tidegate.yaml")
+    assert ("downloads may need them" in text) == bool(passed)
+    assert "hunter2" not in text
 
 
 def test_nothing_is_overwritten_and_all_or_nothing_is_written(tmp_path: Path) -> None:

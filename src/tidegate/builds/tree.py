@@ -164,20 +164,20 @@ class TreeArtifacts:
             raise BuildFailed(
                 f"cannot build {request.component}",
                 "\n".join([f"The build command ended with {how}.", *(f"  | {line}" for line in last)]),
-                hint="\n".join([f"The whole log: {request.log}", *_not_passed(request.env)]),
+                hint=f"The whole log: {request.log}{_not_passed(request.env)}",
                 address=request.component,
             )
 
 
-def _not_passed(passed: Mapping[str, str]) -> list[str]:
-    """What to do if the build failed for want of the caller's way to the network."""
+def _not_passed(passed: Mapping[str, str]) -> str:
+    """What to do, on a line of its own, if the build failed for want of the caller's way to the network."""
     missing = [name for name in network_variables(os.environ) if name not in passed]
     if not missing:
-        return []
-    return [
-        f"Builds do not see {', '.join(missing)} of your environment. If this one needs the network, write in "
+        return ""
+    return (
+        f"\nBuilds do not see {', '.join(missing)} of your environment. If this one needs the network, write in "
         f"tidegate.yaml: `builds: {{pass: [{', '.join([*passed, *missing])}]}}`"
-    ]
+    )
 
 
 def _make_room(place: Path) -> None:

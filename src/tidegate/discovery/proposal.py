@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -20,7 +21,9 @@ from tidegate.manifest.organization import FILE as TIDEGATE_YAML
 from tidegate.manifest.organization import cycles
 from tidegate.manifest.project import walk
 from tidegate.manifest.service import FILE as SERVICE_YAML
+from tidegate.model.network import network_variables
 
+DOWNLOADS = re.compile(r"\b(ci|install|sync)\b")  # in a proposed build: npm ci, uv pip install, uv sync
 DEEPEST = 4  # folders below the root: what lies deeper is seldom a component of its own
 
 
@@ -64,7 +67,7 @@ def propose(root: Path) -> Proposal:
         unknown.extend(candidate.unknown)
     fixed = any(candidate.port for candidate in candidates)
     if not (root / TIDEGATE_YAML).exists():
-        files.insert(0, (TIDEGATE_YAML, _tidegate(root, fixed=fixed), "the organization and its environments"))
+        files.insert(0, (TIDEGATE_YAML, _tidegate(root, candidates), "the organization and its environments"))
         if fixed:
             unknown.append("Only dev is proposed: a fixed port can be had once. Add stage and prod when it is gone.")
     elif candidates:
@@ -107,12 +110,15 @@ def _settled(candidates: list[Candidate], unknown: list[str]) -> list[Candidate]
     return list(by_name.values())
 
 
-def _tidegate(root: Path, *, fixed: bool) -> str:
-    name = component_name(root.name)
-    environments = "  dev:   {}\n"
-    if not fixed:
-        environments += "  stage: {after: dev}\n  prod:  {after: stage}\n"
-    return f"organization: {name}\nenvironments:\n{environments}"
+def _tidegate(root: Path, candidates: list[Candidate]) -> str:
+    text = f"organization: {component_name(root.name)}\nenvironments:\n  dev:   {{}}\n"
+    if not any(candidate.port for candidate in candidates):
+        text += "  stage: {after: dev}\n  prod:  {after: stage}\n"
+    names = network_variables(os.environ)
+    if names and any(DOWNLOADS.search(candidate.build) for candidate in candidates):
+        text += "builds:  # see PATH, HOME and LANG only; these are set here, and downloads may need them\n"
+        text += f"  pass: [{', '.join(names)}]\n"
+    return text
 
 
 def _service(one: Candidate) -> str:

@@ -33,5 +33,6 @@ def error_text(error: TidegateError) -> Text:
     for line in clean(error.detail).splitlines():
         text.append(f"\n  {line}")
     if error.hint:
-        text.append(f"\n  Hint: {clean(error.hint)}", style="cyan")
+        hint = clean(error.hint).replace("\n", "\n  ")
+        text.append(f"\n  Hint: {hint}", style="cyan")
     return text
