@@ -18,8 +18,16 @@ from tidegate.cli.main import run
 from tidegate.cli.views.console import out
 from tidegate.cli.views.plan import show_plan
 from tidegate.cli.views.tables import environment_lines, history_table
-from tidegate.errors import StepFailed, TidegateError, UsageError
-from tidegate.model.step import Observe, Retire, Start, Step
+from tidegate.errors import (
+    GatewayRefused,
+    SecretError,
+    StepFailed,
+    StoreError,
+    TargetUnreachable,
+    TidegateError,
+    UsageError,
+)
+from tidegate.model.step import Observe, Retire, Route, Start, Step
 
 Capture = pytest.CaptureFixture[str]
 SCREEN = 24  # lines of a small terminal
@@ -138,6 +146,33 @@ def test_one_component_is_not_several(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "service.yaml").write_text("name: one\nrun: x\n")
     assert run(["-C", str(tmp_path), "check"]) == 0
     assert "no problem in 1 component." in capsys.readouterr().out
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (GatewayRefused("cannot move traffic", "It did not accept the table."), "the gateway"),
+        (TargetUnreachable("cannot reach the agent", "It ended."), "the target"),
+        (StoreError("cannot write the store", "The disk is full."), "the store"),
+        (SecretError("cannot read a secret", "env:TOKEN is not set."), "the change"),
+    ],
+)
+async def test_what_is_no_fault_of_a_component_blames_none(
+    shop: World, capsys: Capture, error: TidegateError, part: str
+) -> None:
+    """The gateway, the target or the store failed; the components were only put back."""
+    await shop.up("dev")
+    broken = [error]
+    shop.target.fault = lambda step: broken.pop() if broken and isinstance(step, Route) else None
+    shop.edit("backend", "print('backend 2')\n")
+    shop.edit("frontend", "print('frontend 2')\n")
+    capsys.readouterr()
+    (course,) = await shop.up("dev")
+    assert not course.succeeded
+    text = screen(capsys, shop)
+    assert f"dev: {part} failed; backend, frontend were put back together." in text
+    assert error.summary in text
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import anyio.lowlevel
 
-from tidegate.errors import OldEpoch, StepFailed, TargetUnreachable
+from tidegate.errors import OldEpoch, StepFailed, TargetUnreachable, TidegateError
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Release
 from tidegate.model.observed import InstanceState, Observed, ObservedGroup, ObservedInstance
@@ -16,7 +16,7 @@ from tidegate.model.step import Observe, Prepare, Retire, Route, Scale, Start, S
 from tidegate.ports.clock import Clock
 from tidegate.ports.target import Epoch, Outcome
 
-Fault = Callable[[Step], StepFailed | None]
+Fault = Callable[[Step], TidegateError | None]
 Duration = Callable[[Step], float]
 
 

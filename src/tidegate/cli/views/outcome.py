@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tidegate.cli.views.console import clean
 from tidegate.cli.views.progress import Taken
-from tidegate.errors import ClaimLost, OldEpoch, StepFailed, TidegateError
+from tidegate.errors import ClaimLost, GatewayRefused, OldEpoch, StepFailed, StoreError, TargetError, TidegateError
 from tidegate.execution.progress import ChangeResult, Fate, Moment
 from tidegate.model.digest import short
 from tidegate.model.plan import PlannedStep
@@ -20,6 +20,11 @@ from tidegate.model.step import Retire, Route, Scale, Start
 LOG_LINES = 10  # without empty ones; Node.js prints that much from the line that says why on
 DETAIL_LINES = 4
 STEP_LINES = 8
+_PARTS: tuple[tuple[type[TidegateError], str], ...] = (  # the first that fits
+    (GatewayRefused, "the gateway"),
+    (TargetError, "the target"),
+    (StoreError, "the store"),
+)
 _MOMENTS = {Moment.DONE: "done", Moment.FAILED: "failed", Moment.BEGUN: "not ended"}
 
 
@@ -73,11 +78,21 @@ def _headline(failure: Failure) -> Text:
         )
     if failure.stopped:
         return Text(f"{failure.environment}: stopped. {names} put back.", style="bold yellow")
-    component = _component(failure.result.failure)
-    culprit = component or names
-    alone = failure.result.change.components == (component,)
-    what = "it was put back" if alone else f"{names} were put back together"
+    culprit = _culprit(failure.result.failure, names)
+    if culprit == names:
+        what = "they were put back together" if len(failure.result.change.components) > 1 else "it was put back"
+    elif len(failure.result.change.components) > 1:
+        what = f"{names} were put back together"
+    else:
+        what = f"{names} was put back"
     return Text(f"{failure.environment}: {culprit} failed; {what}.", style="bold red")
+
+
+def _culprit(error: TidegateError | None, names: str) -> str:
+    """Who failed: a component only when it is known that it did."""
+    if isinstance(error, StepFailed):
+        return error.component or names
+    return next((part for kind, part in _PARTS if isinstance(error, kind)), "the change")
 
 
 def _undone(failure: Failure) -> list[tuple[str, Text]]:
