@@ -68,3 +68,21 @@ def test_down_does_not_promise_what_it_refuses(capsys: Capture) -> None:
     assert "all by default" not in capsys.readouterr().out
     assert run(["down"]) == 64
     assert "tidegate down --all" in capsys.readouterr().err
+
+
+def test_a_project_without_components_is_told_what_comes_next(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`init` and `check` say so, `plan` and `up` do not pretend that there is nothing to do."""
+    monkeypatch.chdir(tmp_path)
+    assert run(["init", "--yes"]) == 0
+    said = capsys.readouterr().out
+    assert "there is no component yet; write a service.yaml" in said
+    assert "tidegate up dev" not in said
+    assert run(["check"]) == 0
+    assert "there is no component yet; write a service.yaml" in capsys.readouterr().out
+    for command in ("plan", "up"):
+        assert run([command, "dev"]) == 1
+        said = capsys.readouterr().err
+        assert "There is no component yet" in said
+        assert "Hint: Write a service.yaml" in said

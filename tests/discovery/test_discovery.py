@@ -244,6 +244,67 @@ def test_an_empty_folder_is_told_what_to_write(tmp_path: Path) -> None:
     assert any("No component was found" in one for one in proposal.unknown)
 
 
+MONOREPO = {
+    "services/web/package.json": '{"scripts": {"start": "node server.js"}}',
+    "services/web/server.js": NODE_SERVER + "fetch(process.env.API_URL)\n",
+    "services/api/requirements.txt": "",
+    "services/api/server.py": READS_PORT + 'os.environ.get("USER_STORE_URL"); os.environ["OTHER_URL"]\n',
+    "services/user-store/Procfile": "web: ./store $PORT\n",
+    "services/user-store/store.js": "const { API_URL, PORT } = process.env\n",
+}
+
+
+def test_calls_between_services_become_needs(tmp_path: Path) -> None:
+    """Who reads API_URL needs api; what others call is not exposed, and that is said. Circles are opened."""
+    proposal, project = accepted(made(tmp_path, MONOREPO))
+    needs = {name: one.runtime.needs for name, one in project.components.items()}
+    assert needs["web"] == ("api",)
+    assert {needs["api"], needs["user-store"]} in ({("user-store",), ()}, {(), ("api",)})
+    assert any("circle" in one for one in proposal.unknown)
+    assert {name: one.shape("dev").exposed for name, one in project.components.items()} == {
+        "web": True,
+        "api": False,
+        "user-store": not needs["api"],
+    }
+    assert any(one.startswith("api is called by") and "expose: true" in one for one in proposal.unknown)
+
+
+def test_in_a_folder_of_a_project_its_service_alone_is_proposed(tmp_path: Path) -> None:
+    """The project above is named and takes it up, with what it needs there; where nothing is, it is refused."""
+    root = made(tmp_path, {**MONOREPO, "tidegate.yaml": "organization: acme\nenvironments: {dev: {}}\n"})
+    made(root, {"services/api/service.yaml": "run: x\n", "services/docs/index.html": ""})
+    proposal = propose(root / "services/web")
+    write(proposal, root / "services/web")
+    assert [path for path, _, _ in proposal.files] == ["service.yaml"]
+    assert any(f"{root / 'tidegate.yaml'} is above" in one for one in proposal.unknown)
+    assert load(root).components["web"].runtime.needs == ("api",)
+    with pytest.raises(TidegateError, match="cannot propose anything here") as refused:
+        propose(root / "services/docs")
+    assert "service.yaml" in refused.value.hint
+
+
+def test_a_folder_that_the_project_above_does_not_look_into_is_its_own(tmp_path: Path) -> None:
+    """Such as one that its .gitignore names."""
+    files = {"tidegate.yaml": "organization: a\n", ".gitignore": "own/\n", "own/Procfile": "web: ./a $PORT\n"}
+    assert propose(made(tmp_path, files) / "own").files[0][0] == "tidegate.yaml"
+
+
+def test_a_missing_lock_file_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Each tool in its own words."""
+    files = {
+        "a/pyproject.toml": '[project]\nname = "a"\nversion = "1"\ndependencies = ["flask"]\n',
+        "a/app.py": "",
+        "b/requirements.txt": "flask\n",
+        "b/app.py": "",
+        "c/package.json": '{"scripts": {"start": "node a.js"}, "dependencies": {"x": "1"}}',
+    }
+    said = "\n".join(propose(made(tmp_path, files)).unknown)
+    assert "a has no uv.lock: the same sources may give different releases. Run `uv lock`" in said
+    assert "b has no uv.lock" in said
+    assert "Pin every version in requirements.txt" in said
+    assert "Run `npm install` there, commit package-lock.json" in said
+
+
 @pytest.mark.parametrize("name", ["compose.yaml", "package.json", "pyproject.toml", "Procfile", "Dockerfile"])
 @pytest.mark.parametrize("text", ["", "[", "[]", "services: [a]", '{"scripts": [1], "main": 3}', "a: &x [*x]", "\0\t:"])
 def test_damaged_files_never_stop_it(name: str, text: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tidegate.app.release import BuildReporter, make_releases, name_releases
 from tidegate.app.workspace import Workspace
-from tidegate.errors import UsageError
+from tidegate.errors import TidegateError, UsageError
 from tidegate.execution import Applied, Executor, Fate
 from tidegate.execution.claim import LEASE
 from tidegate.execution.progress import Reporter
@@ -52,9 +52,16 @@ async def plan_up(
 ) -> Planned:
     """What `up` would do. With `build`, releases are made and recorded, so that the plan can be applied.
 
-    Without it nothing at all is written. Raises `UsageError`, `UnsafePlan`, `BuildFailed`.
+    Without it nothing at all is written. Raises `UsageError`, `UnsafePlan`, `BuildFailed`, and
+    `TidegateError` for a checkout without components.
     """
     spec = workspace.environment(environment)
+    if not workspace.project.components and not selection.remove:
+        raise TidegateError(
+            f"cannot release anything into {environment}",
+            f"There is no component yet: no service.yaml lies below {workspace.project.root}.",
+            hint="Write a service.yaml with run: beside your code, or let `tidegate init` propose it.",
+        )
     workspace.check_components(selection.only)
     present = [component.name for component in workspace.project.present(environment)]
     for name in selection.only:

@@ -12,8 +12,9 @@ from typing import Any
 class Candidate:
     """A component to be proposed. `folder` is relative to the root, "." for the root.
 
-    `env` values are texts or `{"secret": REFERENCE}`. `why` says which files it was read from, `unknown` what a person
-    has to decide.
+    `env` values are texts or `{"secret": REFERENCE}`. `reads` are the variables `…_URL` that its sources ask for.
+    `expose` is None where nothing says it. `why` says which files it was read from, `unknown` what a person has to
+    decide.
     """
 
     name: str
@@ -24,7 +25,8 @@ class Candidate:
     health: str = ""
     needs: tuple[str, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
-    expose: bool = True
+    reads: frozenset[str] = frozenset()
+    expose: bool | None = None
     why: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

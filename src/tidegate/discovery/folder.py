@@ -62,7 +62,15 @@ def read_folder(folder: Path, relative: str, name: str, command: str = "", port:
         else:
             unknown.append(f"{place}: cannot see where it listens. It has to listen on $PORT.")
     return Candidate(
-        name, relative, run, tools.build, fixed, sources.health, why=tuple(dict.fromkeys(why)), unknown=tuple(unknown)
+        name,
+        relative,
+        run,
+        tools.build,
+        fixed,
+        sources.health,
+        reads=sources.reads,
+        why=tuple(dict.fromkeys(why)),
+        unknown=tuple(unknown),
     )
 
 
@@ -144,7 +152,10 @@ def _node(folder: Path) -> Toolchain | None:
         build = next((command for lock, command in locks.items() if (folder / lock).is_file()), "")
         if not build:
             build = "npm install"
-            unknown.append(f"{folder.name} has no lock file: the same sources may give different releases.")
+            unknown.append(
+                f"{folder.name} has no lock file: the same sources may give different releases. "
+                "Run `npm install` there, commit package-lock.json, and let build: be npm ci."
+            )
     if "build" in scripts:
         build = f"{build} && npm run build" if build else "npm run build"
     start = scripts.get("start", "")
@@ -185,7 +196,12 @@ def _python(folder: Path, sources: Sources) -> Toolchain | None:
     else:
         build = ""
     if build and dependencies.strip() and "--frozen" not in build:
-        unknown.append(f"{folder.name} has no uv.lock: the same sources may give different releases.")
+        advice = (
+            "Run `uv lock` there, commit uv.lock, and let build: be uv sync --frozen."
+            if project
+            else "Pin every version in requirements.txt; `uv pip compile` does it."
+        )
+        unknown.append(f"{folder.name} has no uv.lock: the same sources may give different releases. {advice}")
     run = _framework(folder, sources) or next((str(name) for name in scripts), "")
     if run.startswith("uvicorn") and "uvicorn" not in dependencies and "fastapi[" not in dependencies:
         unknown.append(f"{folder.name} is started with uvicorn, which is not among its dependencies: add it.")

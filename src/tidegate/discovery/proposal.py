@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ import yaml
 
 from tidegate.discovery.candidate import Candidate, component_name
 from tidegate.discovery.compose import read_compose
+from tidegate.discovery.existing import names_below, project_above
 from tidegate.discovery.folder import MARKERS, read_folder
+from tidegate.discovery.settle import settled
 from tidegate.errors import TidegateError
 from tidegate.manifest.organization import FILE as TIDEGATE_YAML
-from tidegate.manifest.organization import cycles
 from tidegate.manifest.project import walk
 from tidegate.manifest.service import FILE as SERVICE_YAML
 from tidegate.model.network import network_variables
@@ -29,20 +30,28 @@ DEEPEST = 4  # folders below the root: what lies deeper is seldom a component of
 
 @dataclass(frozen=True)
 class Proposal:
-    """`files` are (path relative to the root, text, why); `unknown` what a person decides; `found` what was read."""
+    """`files` are (path relative to the root, text, why); `unknown` what a person decides; `found` what was read.
+
+    `empty` says that no component is there, and none is proposed.
+    """
 
     files: tuple[tuple[str, str, str], ...]
     unknown: tuple[str, ...]
     found: tuple[str, ...]
+    empty: bool = False
 
 
 def propose(root: Path) -> Proposal:
-    """Manifests for the project in `root`; none for what has one. Reads only. Raises `TidegateError`."""
+    """Manifests for the project in `root`; none for what has one. Reads only. Raises `TidegateError`.
+
+    In a folder of a project, what is proposed becomes part of that project.
+    """
     root = root.resolve()
     if not root.is_dir():
         raise TidegateError(
             "cannot read the project", f"{root} is not a folder.", hint="Change to your project's folder."
         )
+    above = None if (root / TIDEGATE_YAML).exists() else project_above(root)
     composed = read_compose(root)
     unknown = list(composed.unknown)
     taken = {candidate.folder for candidate in composed.candidates}
@@ -60,54 +69,43 @@ def propose(root: Path) -> Proposal:
                 candidates.append(candidate)
             elif "Dockerfile" in names or "Procfile" in names:
                 unknown.append(f"{folder}: cannot see how it is started; write a {SERVICE_YAML} with run: there.")
-    candidates = _settled([one for one in candidates if one.folder not in described], unknown)
+    if above and not candidates and not described:
+        raise TidegateError(
+            "cannot propose anything here",
+            f"{root} is in the project of {above / TIDEGATE_YAML}, and nothing in it says how a service is started.",
+            hint=f"Write a {SERVICE_YAML} with run: here; the project above finds it.",
+        )
+    candidates = [one for one in candidates if one.folder not in described]
+    candidates = settled(candidates, names_below(above or root), unknown)
     files = [(_join(one.folder, SERVICE_YAML), _service(one), f"from {', '.join(one.why) or 'its sources'}")
              for one in candidates]  # fmt: skip
     for candidate in candidates:
         unknown.extend(candidate.unknown)
-    fixed = any(candidate.port for candidate in candidates)
-    if not (root / TIDEGATE_YAML).exists():
-        files.insert(0, (TIDEGATE_YAML, _tidegate(root, candidates), "the organization and its environments"))
-        if fixed:
-            unknown.append("Only dev is proposed: a fixed port can be had once. Add stage and prod when it is gone.")
-    elif candidates:
-        unknown.append(f"{TIDEGATE_YAML} exists already: with several teams, add team: to each new {SERVICE_YAML}.")
-    if not candidates and not described:
+    _with_top(root, above, candidates, files, unknown)
+    if empty := not candidates and not described:
         unknown.append(f"No component was found: write a {SERVICE_YAML} with run: beside your code.")
     found = tuple(dict.fromkeys(_join(one.folder, why) if why != composed.file else why
                                 for one in candidates for why in one.why))  # fmt: skip
-    return Proposal(tuple(files), tuple(dict.fromkeys(unknown)), found)
+    return Proposal(tuple(files), tuple(dict.fromkeys(unknown)), found, empty)
+
+
+def _with_top(
+    root: Path, above: Path | None, candidates: list[Candidate], files: list[tuple[str, str, str]], unknown: list[str]
+) -> None:
+    """Add the file of the project where there is none yet; say what there is."""
+    if above:
+        unknown.append(f"{above / TIDEGATE_YAML} is above: what is proposed here becomes part of that project.")
+    elif not (root / TIDEGATE_YAML).exists():
+        files.insert(0, (TIDEGATE_YAML, _tidegate(root, candidates), "the organization and its environments"))
+        if any(candidate.port for candidate in candidates):
+            unknown.append("Only dev is proposed: a fixed port can be had once. Add stage and prod when it is gone.")
+        return
+    if candidates:
+        unknown.append(f"{TIDEGATE_YAML} exists already: with several teams, add team: to each new {SERVICE_YAML}.")
 
 
 def _join(folder: str, name: str) -> str:
     return name if folder == "." else f"{folder}/{name}"
-
-
-def _settled(candidates: list[Candidate], unknown: list[str]) -> list[Candidate]:
-    """Names and fixed ports once each, needs without circles and only of what is proposed."""
-    used: set[str] = set()
-    ports: dict[int, str] = {}
-    settled: list[Candidate] = []
-    for candidate in candidates:
-        name, port = candidate.name, candidate.port
-        if name in used:
-            name = component_name(candidate.folder)
-        number = 2
-        while name in used:
-            name, number = f"{candidate.name[:36]}-{number}", number + 1
-        used.add(name)
-        if port in ports:
-            unknown.append(f"{name} and {ports[port]} listen on the same port {port}: let both listen on $PORT.")
-            port = None
-        elif port is not None:
-            ports[port] = name
-        settled.append(replace(candidate, name=name, port=port))
-    by_name = {one.name: replace(one, needs=tuple(need for need in one.needs if need in used)) for one in settled}
-    while paths := cycles({one.name: one.needs for one in by_name.values()}):
-        first, second = paths[0][0], paths[0][1]
-        unknown.append(f"needs go round in a circle ({' → '.join(paths[0])}): {first} does not need {second} here.")
-        by_name[first] = replace(by_name[first], needs=tuple(n for n in by_name[first].needs if n != second))
-    return list(by_name.values())
 
 
 def _tidegate(root: Path, candidates: list[Candidate]) -> str:

@@ -1,4 +1,4 @@
-"""What the sources of one folder say about its port and its health."""
+"""What the sources of one folder say about its port, its health and whom it calls."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ _FIXED_PORT = re.compile(
     re.IGNORECASE,
 )
 _HEALTH = re.compile(r"[\"'](/(?:healthz|health|livez|readyz|ping))[\"']")
+_ADDRESS = re.compile(r"(?:environ|getenv|Getenv|process\.env|ENV|env::var)[^\n]{0,12}?\b([A-Z][A-Z0-9_]*_URL)\b")
+_UNPACKED = re.compile(r"\{([^{}]*)\}\s*=\s*process\.env\b")  # const { API_URL, PORT } = process.env
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """`uses_port`: some file reads the variable PORT. `port`: a number that is listened on, if one is written."""
+    """`uses_port`: some file reads the variable PORT. `port`: a number that is listened on, if one is written.
+
+    `reads`: the variables `…_URL` that some file reads.
+    """
 
     uses_port: bool = False
     port: int | None = None
     health: str = ""
+    reads: frozenset[str] = frozenset()
     texts: tuple[tuple[str, str], ...] = ()
 
 
@@ -37,7 +43,13 @@ def read_sources(folder: Path) -> Sources:
     ports = [int(match[1]) for _, text in texts for match in _FIXED_PORT.finditer(text) if int(match[1]) <= 65_535]
     health = next((match[1] for _, text in texts if (match := _HEALTH.search(text))), "")
     uses_port = any(_USES_PORT.search(text) for _, text in texts)
-    return Sources(uses_port, ports[0] if ports and not uses_port else None, health, texts)
+    reads = frozenset(name for _, text in texts for name in _addresses(text))
+    return Sources(uses_port, ports[0] if ports and not uses_port else None, health, reads, texts)
+
+
+def _addresses(text: str) -> list[str]:
+    unpacked = " ".join(match[1] for match in _UNPACKED.finditer(text))
+    return [*_ADDRESS.findall(text), *re.findall(r"\b[A-Z][A-Z0-9_]*_URL\b", unpacked)]
 
 
 def _texts(folder: Path) -> list[tuple[str, str]]:

@@ -37,6 +37,11 @@ def check(ctx: typer.Context, json: options.Json = False) -> int:
     count = len(project.components)
     components = f"{count} component{'' if count == 1 else 's'}"
     out().print(clean(f"{project.organization}: no problem in {components}."), soft_wrap=True)
+    if not count:
+        out().print(
+            "Next: there is no component yet; write a service.yaml, or let `tidegate init` propose it.", soft_wrap=True
+        )
+        return 0
     for each in checked:
         after = f" (after {', '.join(each.after)})" if each.after else ""
         out().print(f"  {each.environment}{after}: {', '.join(each.components) or 'no components'}", soft_wrap=True)

@@ -8,6 +8,8 @@ from rich.text import Text
 from tidegate.cli.views.console import clean
 from tidegate.discovery import Proposal
 
+NO_COMPONENT = "there is no component yet; write a service.yaml with run: beside your code, then `tidegate check`."
+
 
 def show_proposal(console: Console, proposal: Proposal) -> None:
     """What was found, the files with their content, and what could not be found out."""
@@ -33,5 +35,8 @@ def show_next(console: Console, proposal: Proposal, *, written: bool) -> None:
         console.print(Text(f"Wrote {', '.join(clean(path) for path, _, _ in proposal.files)}."), soft_wrap=True)
     else:
         console.print(Text("\nNothing was written. `tidegate init` writes these files."))
+        return
+    if proposal.empty:
+        console.print(Text(f"Next: {NO_COMPONENT}", style="cyan"), soft_wrap=True)
         return
     console.print(Text("Next:\n  tidegate check\n  tidegate plan dev\n  tidegate up dev", style="cyan"))
