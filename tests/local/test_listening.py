@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,11 +29,35 @@ time.sleep(7)
 os.execv(sys.executable, [sys.executable, "-I", "-S", sys.argv[1]])
 """
 
+ALONE = """
+import asyncio, fcntl, pathlib, socket, struct
+from tidegate.drivers.local.agent.health import probe
+from tidegate.model.component import Health
+
+UP = struct.pack("16sh", b"lo", 1)
+fcntl.ioctl(socket.socket(), 0x8914, UP)
+pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40001")
+
+async def ask():
+    for port in (40000, 40001) * 10:
+        print(await probe(Health(), port, folder="/", env={}) or "healthy")
+
+asyncio.run(ask())
+"""
+
 
 def a_free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def in_a_network_of_its_own(*command: str) -> list[str]:
+    """The lines that it prints, or "" alone; nothing where that is not allowed."""
+    if shutil.which("unshare") is None:
+        return []
+    done = subprocess.run(["unshare", "-rn", *command], capture_output=True, text=True, check=False)
+    return [] if done.returncode else done.stdout.splitlines() or [""]
 
 
 def port_of(shop: World) -> int:
@@ -66,6 +92,12 @@ async def fails(shop: World, health: Health) -> StepFailed:
     with pytest.raises(StepFailed) as failure:
         await shop.start(shop.add("backend", run="sleep 600", health=health))
     return failure.value
+
+
+@pytest.mark.skipif(not in_a_network_of_its_own("true"), reason="needs unshare")
+async def test_a_connection_to_itself_is_no_health() -> None:
+    """The kernel may give the asked port to the asking end, where ports are in the range of outgoing connections."""
+    assert set(in_a_network_of_its_own(sys.executable, "-c", ALONE)) == {"connecting to $PORT: connection refused"}
 
 
 @pytest.mark.parametrize("run", [f"setsid {python(SERVICE)} & wait", f"({python(SERVICE)})"], ids=["session", "shell"])
