@@ -141,6 +141,14 @@ def test_a_secret_that_cannot_be_resolved_is_named_by_its_reference(tmp_path: Pa
     assert failure.value.hint
 
 
+def test_a_secret_with_a_zero_byte_is_refused(tmp_path: Path) -> None:
+    """No program could be started with it."""
+    (tmp_path / "token").write_bytes(b"hidden\0token")
+    with pytest.raises(SecretError, match="zero byte") as failure:
+        EnvironmentAndFileSecrets(tmp_path).resolve(Secret("file:token"))
+    assert "hidden" not in str(failure.value)
+
+
 def test_the_run_time_folder_is_short_and_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """XDG_RUNTIME_DIR, or a private folder in /tmp where that is missing or too long for a socket."""
     monkeypatch.delenv("TIDEGATE_RUNTIME_DIR", raising=False)

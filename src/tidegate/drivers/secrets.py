@@ -27,7 +27,14 @@ class EnvironmentAndFileSecrets:
         if scheme == "env" and rest:
             return self._from_environment(secret, rest)
         if scheme == "file" and rest:
-            return self._from_file(secret, rest)
+            value = self._from_file(secret, rest)
+            if "\0" in value:
+                raise SecretError(
+                    f"cannot resolve the secret {secret.reference!r}",
+                    "The file holds a zero byte, which no environment variable can.",
+                    hint="Write the value as text, such as base64.",
+                )
+            return value
         raise SecretError(
             f"cannot resolve the secret {secret.reference!r}",
             "It is neither `env:NAME` nor `file:PATH`.",
