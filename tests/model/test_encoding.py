@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -202,14 +201,8 @@ def test_an_edited_plan_has_another_name() -> None:
     assert plan_from_json(broken("parent", to=2)).digest != plan_from_json(plan_to_json(PLAN)).digest
 
 
-def test_a_plan_of_20_000_steps_is_written_and_read_without_a_wait() -> None:
-    """A fraction of a second each; the bound leaves room for a busy machine."""
+def test_a_plan_of_20_000_steps_is_written_and_read() -> None:
+    """Large plans are plans; `bench/store.py` says how fast."""
     step = PlannedStep("start", Phase.PREPARE, Start(GROUP, Pin("sha256:r", "", Shape()), (("db", GROUP),)), ("a",))
     plan = replace(PLAN, changes=(replace(PLAN.changes[0], steps=(step,) * 20_000),))
-    begun = time.process_time()
-    encoded = plan_to_json(plan)
-    written = time.process_time()
-    assert plan_from_json(encoded) == plan
-    read = time.process_time()
-    assert written - begun < 0.5
-    assert read - written < 1.5
+    assert plan_from_json(plan_to_json(plan)) == plan

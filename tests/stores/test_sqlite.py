@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -129,8 +128,8 @@ async def test_a_store_that_vanished_or_broke_is_an_error_of_the_store(file: Pat
     await store.close()
 
 
-async def test_a_long_history_is_read_quickly(file: Path) -> None:
-    """100,000 events and 1,000 components: what `history` and `status` show takes a fraction of a second."""
+async def test_of_a_long_history_only_what_is_asked_for_is_read(file: Path) -> None:
+    """100,000 events and 1,000 components; `bench/store.py` says how fast."""
     store = SqlStore.open(file, StillClock())
     raw = sqlite3.connect(file)
     raw.executemany(
@@ -143,11 +142,9 @@ async def test_a_long_history_is_read_quickly(file: Path) -> None:
     await committed(store, {f"c{place}": a_pin(str(place)) for place in range(1000)})
     for version in range(20):
         await committed(store, {"c5": a_pin(f"new {version}")})
-    begun = time.process_time()
     assert len(await store.events(environment="e3")) == 1000
     assert len(await store.events(plan="p7")) == 100
     assert len(await store.history("dev")) == 21
-    assert time.process_time() - begun < 1  # 0.05 s on a quiet machine
     await store.close()
 
 
