@@ -271,8 +271,8 @@ async def test_status_and_history_are_tables(shop: World, capsys: Capture) -> No
     capsys.readouterr()
     for found in await status(shop.workspace):
         for line in environment_lines(found):
-            out().print(line)
-    out().print(history_table(await history(shop.workspace, "dev")))
+            out().print(line, soft_wrap=True)
+    out().print(history_table(await history(shop.workspace, "dev")), soft_wrap=True)
     matches_golden("status", screen(capsys, shop))
 
 

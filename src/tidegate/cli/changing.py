@@ -159,7 +159,7 @@ class Changing:
                     err().print(unfinished_text(course.environment, result), soft_wrap=True)
             if course.status and self._worth_a_table(course):
                 for line in environment_lines(course.status):
-                    out().print(line)
+                    out().print(line, soft_wrap=True)
 
     def _worth_a_table(self, course: Course) -> bool:
         results = course.applied.changes if course.applied else ()

@@ -38,7 +38,7 @@ def history(
         if json:
             write(HistoryDocument(environment, tuple(found)))
         elif found:
-            out().print(history_table(found))
+            out().print(history_table(found), soft_wrap=True)
         else:
             out().print(f"{environment} was never brought up.", soft_wrap=True)
         return 0

@@ -35,7 +35,7 @@ def prune(ctx: typer.Context, dry_run: options.DryRun = False, json: options.Jso
             write(PruneDocument(dry_run, removed))
         elif removed:
             out().print("Would be removed:" if dry_run else "Removed:")
-            out().print(pruned_table(removed))
+            out().print(pruned_table(removed), soft_wrap=True)
         else:
             out().print("Nothing to remove.")
         return 0

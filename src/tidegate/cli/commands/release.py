@@ -58,7 +58,7 @@ def release(ctx: typer.Context, components: options.SomeComponents = None, json:
             ]
             write(ReleaseDocument(tuple(objects)))
         else:
-            out().print(released_table(tuple(made.values())))
+            out().print(released_table(tuple(made.values())), soft_wrap=True)
         return 0
 
     return in_workspace(ctx, work)

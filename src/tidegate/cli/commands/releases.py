@@ -31,7 +31,7 @@ def releases(ctx: typer.Context, component: options.OneComponent = None, json: o
         if json:
             write(ReleasesDocument(tuple(found)))
         elif found:
-            out().print(releases_table(found))
+            out().print(releases_table(found), soft_wrap=True)
         else:
             out().print("No releases yet. `tidegate up dev` makes the first.", soft_wrap=True)
         return 0

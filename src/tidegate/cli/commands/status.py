@@ -65,7 +65,7 @@ def status(
                     await anyio.sleep(REFRESH)
                     live.update(shown(await look(workspace, names)), refresh=True)
         else:
-            out().print(shown(found))
+            out().print(shown(found), soft_wrap=True)
         return 1 if any(each.problem for each in found) else 0
 
     try:

@@ -9,7 +9,7 @@ import unicodedata
 
 from rich.console import Console
 
-WIDTH_OF_FILES = 100  # for pipes and files; a terminal knows its own
+WIDTH_OF_FILES = 100_000  # pipes and files have no limit; a terminal knows its own
 
 _SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")  # colours, titles, links
 _HARMFUL = {"\u202a", "\u202b", "\u202c", "\u202d", "\u202e", "\u2066", "\u2067", "\u2068", "\u2069"}

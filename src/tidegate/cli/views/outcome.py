@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from tidegate.cli.views.console import clean
+from tidegate.cli.views.listing import Fields
 from tidegate.cli.views.progress import Taken
 from tidegate.errors import ClaimLost, GatewayRefused, OldEpoch, StepFailed, StoreError, TargetError, TidegateError
 from tidegate.execution.progress import ChangeResult, Fate, Moment
@@ -45,15 +45,10 @@ class Failure:
 
 
 def show_failure(console: Console, failure: Failure) -> None:
-    """At most 24 lines at 80 columns."""
+    """At most 24 lines at 80 columns, unless the last line of the log is very long."""
     unsettled = failure.result.fate is Fate.UNSETTLED
     console.print(_headline(failure), soft_wrap=True)
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for name, value in _unsettled(failure) if unsettled else _undone(failure):
-        grid.add_row(f"  {name}", value)
-    console.print(grid)
+    console.print(Fields(_unsettled(failure) if unsettled else _undone(failure)), soft_wrap=True)
 
 
 def unfinished_text(environment: str, result: ChangeResult) -> Text:
@@ -131,7 +126,7 @@ def _why(error: TidegateError | None) -> list[tuple[str, Text]]:
     rows = [("Why", Text(f"{clean(where)}{_limited(error, DETAIL_LINES)}"))]
     if isinstance(error, StepFailed) and error.log:
         full = [line for line in error.log if line.strip()] or [""]
-        *before, last = [clean(line).replace("\n", " ")[:200] for line in full[-LOG_LINES:]]
+        *before, last = [clean(line).replace("\n", " ") for line in full[-LOG_LINES:]]
         if before:
             rows.append(("Log", Text("\n".join(before), style="dim", no_wrap=True, overflow="ellipsis")))
         rows.append(("" if before else "Log", Text(last, style="dim")))  # whole: it mostly says what is wrong

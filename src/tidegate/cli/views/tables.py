@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from rich.table import Table
 from rich.text import Text
 
 from tidegate.app.inspect import ComponentStatus, EnvironmentStatus, PinDifference, ReleaseLine, RevisionLine
 from tidegate.app.prune import Pruned
 from tidegate.app.release import Released
 from tidegate.cli.views.console import clean
+from tidegate.cli.views.listing import Listing
 from tidegate.model.digest import short
 
 _STATES = {
@@ -24,10 +24,10 @@ _STATES = {
 }
 
 
-def environment_lines(status: EnvironmentStatus) -> list[Text | Table]:
+def environment_lines(status: EnvironmentStatus) -> list[Text | Listing]:
     """One environment: its heading, what is wrong with it, its components."""
     head = Text.assemble((status.environment, "bold"), f"  {status.revision or 'never brought up'}")
-    lines: list[Text | Table] = [head]
+    lines: list[Text | Listing] = [head]
     if status.problem:
         lines.append(Text(f"  cannot be seen: {clean(status.problem)}", style="bold red"))
     for claim in status.claims:
@@ -41,64 +41,52 @@ def environment_lines(status: EnvironmentStatus) -> list[Text | Table]:
     return lines
 
 
-def components_table(components: Sequence[ComponentStatus]) -> Table:
+def components_table(components: Sequence[ComponentStatus]) -> Listing:
     """Component, state, release, healthy instances, address."""
-    table = _table("component", "state", "release", "healthy", "address")
+    rows: list[Sequence[str | Text]] = []
     for each in components:
         state = Text(each.state, style=_STATES.get(each.state, ""))
         restarts = sum(instance.restarts for instance in each.instances)
         if restarts:
             state.append(f" ({restarts} restart{'s' if restarts > 1 else ''})", style="yellow")
         release = each.release + (" dirty" if each.dirty and each.commit else "")
-        table.add_row(each.component, state, release, f"{each.healthy}/{each.replicas}", each.address)
-    return table
+        rows.append((each.component, state, release, f"{each.healthy}/{each.replicas}", each.address))
+    return Listing(("component", "state", "release", "healthy", "address"), rows)
 
 
-def history_table(lines: Sequence[RevisionLine]) -> Table:
+def history_table(lines: Sequence[RevisionLine]) -> Listing:
     """Newest first: revision, when, who, what differs, why."""
-    table = _table("revision", "when", "by", "what", "why")
+    rows = []
     for line in lines:
         what = "\n".join(_what(each) for each in line.differences)
-        table.add_row(line.revision, _when(line.at), clean(line.by), what or "-", clean(line.why))
-    return table
+        rows.append((line.revision, _when(line.at), clean(line.by), what or "-", clean(line.why)))
+    return Listing(("revision", "when", "by", "what", "why"), rows, words=True)
 
 
-def releases_table(lines: Sequence[ReleaseLine]) -> Table:
+def releases_table(lines: Sequence[ReleaseLine]) -> Listing:
     """Newest first: component, release, commit, when, who, where it is pinned."""
-    table = _table("component", "release", "commit", "when", "by", "pinned in", "artifact")
+    rows = []
     for line in lines:
         commit = line.commit[:10] + ("+" if line.dirty and line.commit else "") or "-"
         built = "here" if line.built else "-"
         where = ", ".join(line.pinned) or "-"
-        table.add_row(line.component, line.release, commit, _when(line.at), clean(line.by), where, built)
-    return table
+        rows.append((line.component, line.release, commit, _when(line.at), clean(line.by), where, built))
+    return Listing(("component", "release", "commit", "when", "by", "pinned in", "artifact"), rows)
 
 
-def released_table(made: Sequence[Released]) -> Table:
+def released_table(made: Sequence[Released]) -> Listing:
     """What `release` made: component, release, whether it was built just now."""
-    table = _table("component", "release", "built", "")
+    rows = []
     for each in made:
         built = f"in {each.seconds:.1f} s" if each.built else "was there"
-        table.add_row(each.release.component, short(each.release.digest), built, "dirty" if each.release.dirty else "")
-    return table
+        rows.append((each.release.component, short(each.release.digest), built, "dirty" if each.release.dirty else ""))
+    return Listing(("component", "release", "built", ""), rows)
 
 
-def pruned_table(pruned: Sequence[Pruned]) -> Table:
+def pruned_table(pruned: Sequence[Pruned]) -> Listing:
     """What `prune` took away."""
-    table = _table("component", "release", "artifact")
-    for each in pruned:
-        table.add_row(each.component, each.release, clean(each.location))
-    return table
-
-
-_WHOLE = {"component", "state", "release", "revision", "healthy", "when", "what", "commit"}  # columns never folded
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
-    return table
+    rows = [(each.component, each.release, clean(each.location)) for each in pruned]
+    return Listing(("component", "release", "artifact"), rows)
 
 
 def _what(difference: PinDifference) -> str:
