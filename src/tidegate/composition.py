@@ -20,6 +20,7 @@ from tidegate.drivers.local.target import LocalTarget
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
 from tidegate.errors import TidegateError
 from tidegate.manifest import Project, find_root, load
+from tidegate.model.holder import holder_of
 from tidegate.stores.sql import SqlStore
 
 STATE = ".tidegate"
@@ -92,9 +93,9 @@ def state_folder(root: Path) -> Path:
 
 
 def _holder() -> str:
-    """`host:pid:start time`: tells on the same machine whether this process still lives."""
+    """This process; the name tells on the same machine whether this process still lives."""
     process = psutil.Process()
-    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
+    return holder_of(socket.gethostname(), process.pid, process.create_time())
 
 
 def _vanished(holder: str) -> bool:

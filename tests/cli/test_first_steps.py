@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,18 @@ def test_a_project_without_components_is_told_what_comes_next(
         said = capsys.readouterr().err
         assert "There is no component yet" in said
         assert "Hint: Write a service.yaml" in said
+
+
+def test_exec_says_what_was_meant_and_when_nothing_runs(
+    lone: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forgotten `--` is answered with the command that was typed; no address is no silence."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["exec", "dev", "ls"]) == 64
+    assert "Did you mean tidegate exec dev -- ls?" in capfd.readouterr().err
+    tidegate = Path(sys.executable).parent / "tidegate"
+    done = subprocess.run([tidegate, "exec", "dev", "--", "true"], cwd=lone, capture_output=True, text=True, check=True)
+    assert "Nothing runs in dev" in done.stderr
+    assert done.stdout == ""
+    assert run(["exec", "dev", "--", "no-such-program"]) == 1
+    assert "cannot run no-such-program" in capfd.readouterr().err

@@ -27,6 +27,7 @@ from tidegate.errors import (
     TidegateError,
     UsageError,
 )
+from tidegate.model.digest import short
 from tidegate.model.step import Observe, Retire, Route, Start, Step
 
 Capture = pytest.CaptureFixture[str]
@@ -292,3 +293,20 @@ def test_a_typing_error_is_answered_with_what_was_meant(
     assert run(["check"]) == 1
     lines += ["$ tidegate check\n", capsys.readouterr().err]
     matches_golden("typo", normal("".join(lines), tmp_path))
+
+
+@pytest.mark.anyio
+async def test_who_holds_a_claim_is_said_in_words(shop: World) -> None:
+    """Host, process and since when; digests are short, as everywhere."""
+    plan = (await plan_up(shop.workspace, "dev", Selection(), build=lambda _: None)).plan
+    await shop.workspace.store.put_plan(plan)
+    await shop.workspace.store.claim(plan, holder="elsewhere:27442:1893456000.72", lease=60)
+    with pytest.raises(TidegateError) as refused:
+        await shop.up("dev")
+    said = refused.value.detail
+    assert "process 27442 on elsewhere, which began 2030-01-01 00:00:00 UTC" in said
+    assert plan.digest not in said
+    assert short(plan.digest) in said
+    found, _ = await status(shop.workspace)
+    _, claim, *_ = environment_lines(found)
+    assert "being changed by process 27442 on elsewhere" in str(claim)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -73,6 +74,7 @@ class Changing:
 
         Raises what planning and recovery raise, and `UsageError` where nobody can be asked.
         """
+        begun = time.monotonic()
         courses = await self._prepare(environments, plan)
         busy = [course for course in courses if course.view.changes]
         if not self.manner.json:
@@ -87,6 +89,8 @@ class Changing:
             await self._conclude(courses)
         if not self.manner.json:
             self._show(courses, stopped=asked)
+            if any(course.applied for course in courses):
+                err().print(f"Took {_duration(time.monotonic() - begun)}.", style="dim", soft_wrap=True)
         return courses
 
     async def _prepare(self, environments: Sequence[str], plan: Planning) -> list[Course]:
@@ -178,6 +182,10 @@ class Changing:
             stopped=stopped,
             taken=tuple(taken.values()),
         )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
 def first(errors: BaseExceptionGroup[TidegateError]) -> TidegateError:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
 from tidegate.errors import ClaimLost, ClaimRefused, StalePlan
+from tidegate.model.digest import short
+from tidegate.model.holder import holder_in_words, moment_in_words
 from tidegate.model.plan import Plan
 from tidegate.ports.store import Claim, EnvironmentRecord
 from tidegate.stores.tables import environments
@@ -135,10 +136,10 @@ def _check_fresh(plan: Plan, found: EnvironmentRecord) -> None:
 
 
 def _refused(held: Claim, components: Sequence[str]) -> ClaimRefused:
-    until = datetime.fromtimestamp(held.lease, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return ClaimRefused(
         f"cannot change {held.environment}",
-        f"{', '.join(components)}: claimed by {held.holder} until {until}, epoch {held.epoch}, plan {held.plan}.",
+        f"{', '.join(components)}: being changed by {holder_in_words(held.holder)}. Its claim, of plan "
+        f"{short(held.plan)} and epoch {held.epoch}, lasts until {moment_in_words(held.lease)} unless it is renewed.",
         hint=f"Wait for it; if it died, run: tidegate recover {held.environment}",
         address=held.environment,
     )

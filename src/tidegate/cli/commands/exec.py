@@ -38,16 +38,28 @@ def exec_(
     """
     from tidegate.app.surroundings import of_component, of_environment
     from tidegate.app.workspace import Workspace
+    from tidegate.cli.views.console import err
 
     command = invocation(ctx).behind_dashes
     if not command:
-        raise UsageError("cannot run nothing", "The command comes behind two dashes.", hint="tidegate exec dev -- env")
+        meant = component or "env"
+        raise UsageError(
+            "cannot run nothing",
+            "The command comes behind two dashes.",
+            hint=f"Did you mean tidegate exec {environment} -- {meant}?",
+        )
 
     async def work(workspace: Workspace) -> Surroundings:
         await check_environment(workspace, environment)
         if component is not None:
             return await of_component(workspace, environment, component)
         urls = await of_environment(workspace, environment)
+        if not any(name.endswith("_URL") for name in urls):
+            err().print(
+                f"Nothing runs in {environment}: the command gets no address. `tidegate up {environment}` starts it.",
+                style="yellow",
+                soft_wrap=True,
+            )
         return Surroundings(str(invocation(ctx).folder), {**os.environ, **urls})
 
     where = in_workspace(ctx, work)

@@ -13,6 +13,7 @@ from tidegate.app.release import Released
 from tidegate.cli.views.console import clean
 from tidegate.cli.views.listing import Listing
 from tidegate.model.digest import short
+from tidegate.model.holder import holder_in_words
 
 _STATES = {
     "running": "green",
@@ -33,7 +34,9 @@ def environment_lines(status: EnvironmentStatus) -> list[Text | Listing]:
     for claim in status.claims:
         names = ", ".join(claim.components)
         hint = f"if that is gone: tidegate recover {status.environment}"
-        lines.append(Text(f"  {names}: being changed by {clean(claim.holder)}; {hint}", style="yellow"))
+        lines.append(
+            Text(f"  {names}: being changed by {clean(holder_in_words(claim.holder))}; {hint}", style="yellow")
+        )
     if status.components:
         lines.append(components_table(status.components))
     elif status.revision and not status.problem:
