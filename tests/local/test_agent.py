@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -321,6 +322,18 @@ async def test_what_a_broken_lock_file_says_is_not_believed(shop: World, content
     (shop.state / "agent" / "lock").write_text(content)
     await shop.start(shop.add("backend"))
     assert shop.agent()["pid"]
+
+
+async def test_an_agent_without_its_socket_makes_room_for_the_next(shop: World) -> None:
+    """Somebody emptied the run-time folder: what runs goes on, and can be reached again."""
+    await shop.start(shop.add("backend"))
+    before = shop.agent()
+    (group,) = (await shop.target.observe("dev")).groups.values()
+    shutil.rmtree(Path(before["socket"]).parent)
+    await until(lambda: not alive(before["pid"]))
+    (again,) = (await shop.target.observe("dev")).groups.values()
+    assert [instance.pid for instance in again.instances] == [instance.pid for instance in group.instances]
+    assert shop.agent()["pid"] != before["pid"]
 
 
 async def test_the_agent_is_a_program_that_is_found_by_its_name(shop: World) -> None:

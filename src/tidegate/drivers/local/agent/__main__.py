@@ -124,11 +124,12 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     duties = [asyncio.create_task(duty(project)) for duty in (follow_health, keep_gateway, rotate_logs)]
     idle = asyncio.create_task(unused(project))
     ended = asyncio.create_task(server.ended.wait())
-    await asyncio.wait({ended, idle}, return_when=asyncio.FIRST_COMPLETED)
+    unheard = asyncio.create_task(_unheard(folders))
+    await asyncio.wait({ended, idle, unheard}, return_when=asyncio.FIRST_COMPLETED)
     connections.close()
-    for duty in (*duties, idle, ended):
+    for duty in (*duties, idle, ended, unheard):
         duty.cancel()
-    await asyncio.wait([*duties, idle, ended])
+    await asyncio.wait([*duties, idle, ended, unheard])
     await _finish_answers()
     if project.idle:
         project.clear()
@@ -136,6 +137,12 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
         await project.leave()
         folders.socket.unlink(missing_ok=True)
     os.ftruncate(lock, 0)
+
+
+async def _unheard(folders: Folders) -> None:
+    """Return when somebody removed the socket: nobody can reach this agent any more, but the next would be."""
+    while folders.socket.exists():  # noqa: ASYNC110 - a file system sets no event
+        await asyncio.sleep(1)
 
 
 async def _finish_answers() -> None:
