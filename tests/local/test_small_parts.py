@@ -162,6 +162,13 @@ def test_the_run_time_folder_is_short_and_ones_own(tmp_path: Path, monkeypatch: 
         runtime_folder(tmp_path)
 
 
+def test_a_relative_run_time_folder_is_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent works elsewhere than the command that starts it."""
+    monkeypatch.chdir("/tmp")
+    monkeypatch.setenv("TIDEGATE_RUNTIME_DIR", "run")
+    assert runtime_folder(Path("/project")).parent == Path("/tmp/run")
+
+
 def test_a_run_time_folder_that_is_not_a_folder_of_ones_own_is_refused(tmp_path: Path) -> None:
     """A link that somebody laid in /tmp is not followed."""
     (tmp_path / "elsewhere").mkdir()

@@ -114,7 +114,7 @@ class AgentClient:
             ],
             check=False,
             stdin=subprocess.DEVNULL,
-            env={name: os.environ[name] for name in FROM_CALLER if name in os.environ},
+            env={name: _absolute(name) for name in FROM_CALLER if name in os.environ},
         )
         if result.returncode != 0:
             raise TargetUnreachable(
@@ -122,6 +122,12 @@ class AgentClient:
                 result.stderr.decode(errors="replace").strip() or f"It ended with {result.returncode}.",
                 hint=f"Its log is {folders.agent_log}",
             )
+
+
+def _absolute(name: str) -> str:
+    """The agent works elsewhere."""
+    value = os.environ[name]
+    return str(Path(value).absolute()) if name == "TIDEGATE_STATE_DIR" and value else value
 
 
 def _listening(lock: Path) -> Path | None:

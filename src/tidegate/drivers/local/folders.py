@@ -85,7 +85,7 @@ def runtime_folder(root: Path) -> Path:
     name = hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
     given = os.environ.get("TIDEGATE_RUNTIME_DIR")
     if given:
-        folder = Path(given) / name
+        folder = Path(given).absolute() / name
         if not _fits(folder):
             raise TargetError(
                 "cannot use TIDEGATE_RUNTIME_DIR",
