@@ -88,9 +88,9 @@ class Changing:
         if not self.manner.dry_run:
             await self._conclude(courses)
         if not self.manner.json:
-            self._show(courses, stopped=asked)
             if any(course.applied for course in courses):
                 err().print(f"Took {_duration(time.monotonic() - begun)}.", style="dim", soft_wrap=True)
+            self._show(courses, stopped=asked)
         return courses
 
     async def _prepare(self, environments: Sequence[str], plan: Planning) -> list[Course]:
