@@ -97,6 +97,8 @@ def test_exec_says_what_was_meant_and_when_nothing_runs(
     monkeypatch.setenv("COLUMNS", "200")
     assert run(["exec", "dev", "ls"]) == 64
     assert "Did you mean tidegate exec dev -- ls?" in capfd.readouterr().err
+    assert run(["exec", "dev", "one"]) == 64
+    assert "Did you mean tidegate exec dev one -- env?" in capfd.readouterr().err
     tidegate = Path(sys.executable).parent / "tidegate"
     done = subprocess.run([tidegate, "exec", "dev", "--", "true"], cwd=lone, capture_output=True, text=True, check=True)
     assert "Nothing runs in dev" in done.stderr

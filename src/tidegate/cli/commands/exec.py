@@ -42,11 +42,10 @@ def exec_(
 
     command = invocation(ctx).behind_dashes
     if not command:
-        meant = component or "env"
         raise UsageError(
             "cannot run nothing",
             "The command comes behind two dashes.",
-            hint=f"Did you mean tidegate exec {environment} -- {meant}?",
+            hint=f"Did you mean tidegate exec {environment} {_meant(invocation(ctx).folder, component)}?",
         )
 
     async def work(workspace: Workspace) -> Surroundings:
@@ -66,6 +65,15 @@ def exec_(
     if json:
         return _captured(environment, component or "", command, where)
     return _replace(command, where)
+
+
+def _meant(folder: Path, word: str | None) -> str:
+    """The rest of the line: a word that names no component was meant as the command."""
+    from tidegate.manifest import find_root, load
+
+    if word is None:
+        return "-- env"
+    return f"{word} -- env" if word in load(find_root(folder)).components else f"-- {word}"
 
 
 def _captured(environment: str, component: str, command: tuple[str, ...], where: Surroundings) -> int:
