@@ -87,17 +87,18 @@ async def all_from(url: str, pid: int) -> bool:
     return all([(await get(url, "/pid"))[1]["pid"] == pid for _ in range(8)])
 
 
-async def test_a_stopped_instance_takes_its_grandchildren_with_it(shop: World) -> None:
-    """Also those that ignore SIGTERM."""
+@pytest.mark.parametrize("leaving", ["", "setsid "])
+async def test_a_stopped_instance_takes_its_grandchildren_with_it(shop: World, leaving: str) -> None:
+    """Also those that ignore SIGTERM, and those that left the process group."""
     note = shop.root / "grandchild"
-    stubborn = f"sh -c 'trap \"\" TERM; echo $$ > {note}; while :; do sleep 1; done' & {python(SERVICE)}"
+    stubborn = f"{leaving}sh -c 'trap \"\" TERM; echo $$ > {note}; while :; do sleep 1; done' & {python(SERVICE)}"
     group, _ = await shop.start(shop.add("backend", run=stubborn, grace=300))
     await until(lambda: note.exists() and note.read_text().strip())
     pid, grandchild = (await only(shop)).pid, int(note.read_text())
     assert alive(grandchild)
     await shop.run(Retire(group))
     assert not alive(pid)
-    assert not alive(grandchild)
+    await until(lambda: not alive(grandchild))
 
 
 async def test_an_instance_has_its_grace_to_finish(shop: World) -> None:

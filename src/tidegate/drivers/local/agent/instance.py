@@ -227,6 +227,7 @@ class Instance:
             pause = min(pause * 1.5, longest)
 
     def _gone(self) -> None:
+        end_writers(self.log.path)  # what left the process group would keep the port
         self._process = None
         self._healthy_since = None
         self._was_healthy = False
