@@ -260,6 +260,20 @@ async def test_forgetting_the_last_environment_leaves_nothing(shop: World) -> No
     assert (shop.state / "agent" / "agent.log").read_text() == ""
 
 
+async def test_deleting_the_state_of_a_project_ends_what_runs(shop: World) -> None:
+    """`rm -rf .tidegate` leaves no process that nobody knows any more, and no port that is taken by one."""
+    group, _ = await shop.start(shop.add("backend"), replicas=2)
+    await shop.enter(group)
+    agent = shop.agent()
+    gateway = json.loads((shop.state / "agent" / "gateway" / "process.json").read_text())["pid"]
+    pids = [agent["pid"], gateway, *(await processes(shop, group)).values()]
+    shutil.rmtree(shop.state)
+    await until(lambda: not any(alive(pid) for pid in pids))
+    registry = Path(os.environ["TIDEGATE_STATE_DIR"]) / "ports.json"
+    assert str(shop.root) not in json.loads(registry.read_text())["projects"]
+    assert not shop.state.exists()
+
+
 async def test_forgetting_one_environment_leaves_the_others_alone(shop: World) -> None:
     """Their agent and their gateway go on."""
     group, _ = await shop.start(shop.add("backend"))

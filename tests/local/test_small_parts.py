@@ -132,6 +132,14 @@ def test_secrets_come_from_the_environment_and_from_files(tmp_path: Path) -> Non
     assert secrets.resolve(Secret(f"file:{tmp_path / 'token'}")) == "from a file"
 
 
+def test_a_secret_is_never_waited_for(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would hold up a release for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SecretError, match="file:pipe") as failure:
+        EnvironmentAndFileSecrets(tmp_path, {}).resolve(Secret("file:pipe"))
+    assert "not a plain file" in failure.value.detail
+
+
 @pytest.mark.parametrize("reference", ["env:NO_SUCH", "file:no-such", "vault:x", "env:", "plain"])
 def test_a_secret_that_cannot_be_resolved_is_named_by_its_reference(tmp_path: Path, reference: str) -> None:
     """With what to do about it."""

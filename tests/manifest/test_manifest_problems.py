@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -261,3 +262,11 @@ def test_without_a_project_the_hint_is_init(tmp_path: Path) -> None:
     assert "tidegate init" in caught.value.hint
     write(tmp_path, {"tidegate.yaml": TOP, "deep/er/x": ""})
     assert find_root(tmp_path / "deep" / "er") == tmp_path.resolve()
+
+
+def test_a_folder_that_cannot_be_written_down_is_told(tmp_path: Path) -> None:
+    """Before anything is kept in it."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    with pytest.raises(ProjectNotFound, match="cannot work in this folder"):
+        find_root(folder)

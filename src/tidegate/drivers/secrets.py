@@ -53,6 +53,12 @@ class EnvironmentAndFileSecrets:
 
     def _from_file(self, secret: Secret, path: str) -> str:
         file = self._folder / Path(path).expanduser()
+        if file.exists() and not file.is_file():  # a pipe would be waited for, perhaps for ever
+            raise SecretError(
+                f"cannot resolve the secret {secret.reference!r}",
+                f"{file} is not a plain file.",
+                hint="Write the value to a file, readable by you alone (mode 0600).",
+            )
         try:
             return file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:

@@ -29,8 +29,17 @@ _NAME_LINE = re.compile(rb"^name:[ \t]*[\"']?([a-z][a-z0-9-]*)", re.MULTILINE)
 
 
 def find_root(start: Path) -> Path:
-    """The nearest folder with a `tidegate.yaml`, from `start` upwards. Raises `ProjectNotFound`."""
+    """The nearest folder with a `tidegate.yaml`, from `start` upwards. Raises `ProjectNotFound`, also where
+    the path cannot be written down as text."""
     begin = start.resolve()
+    try:
+        str(begin).encode()
+    except UnicodeEncodeError as error:
+        raise ProjectNotFound(
+            "cannot work in this folder",
+            f"Its path is not UTF-8: {os.fsencode(begin)!r}.",
+            hint="Rename the folder.",
+        ) from error
     for folder in (begin, *begin.parents):
         if (folder / tidegate_yaml.FILE).is_file():
             return folder

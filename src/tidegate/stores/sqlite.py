@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from tidegate.errors import StoreError
 from tidegate.stores.tables import VERSION, metadata
 
 BUSY = 10.0  # seconds to wait for another process that writes
+SPARE = 1 << 20  # bytes; with less the disk is called full
 WRITES = "tidegate_writes"  # execution option: this transaction takes the write lock when it begins
 
 
@@ -50,13 +53,22 @@ def open_sqlite(path: Path) -> Engine:
         raise StoreError(
             "cannot open the store",
             f"{path}: {getattr(error, 'orig', None) or error}",
-            hint="If this is no store of Tidegate, name another file.",
+            hint=_hint(path, error),
             address=str(path),
         ) from error
     except BaseException:
         engine.dispose()
         raise
     return engine
+
+
+def _hint(path: Path, error: Exception) -> str:
+    with suppress(OSError):
+        if shutil.disk_usage(path.parent).free < SPARE:
+            return "The disk is full: free some space, then repeat. Nothing of the store is lost."
+    if "malformed" in str(error):
+        return "The file is damaged: put back a copy of it, or move it away and begin anew."
+    return "If this is no store of Tidegate, name another file."
 
 
 def _set_up(connection: Any, _record: object) -> None:

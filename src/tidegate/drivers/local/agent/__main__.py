@@ -125,13 +125,16 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     idle = asyncio.create_task(unused(project))
     ended = asyncio.create_task(server.ended.wait())
     unheard = asyncio.create_task(_unheard(folders))
-    await asyncio.wait({ended, idle, unheard}, return_when=asyncio.FIRST_COMPLETED)
+    disowned = asyncio.create_task(_disowned(lock))
+    await asyncio.wait({ended, idle, unheard, disowned}, return_when=asyncio.FIRST_COMPLETED)
     connections.close()
-    for duty in (*duties, idle, ended, unheard):
+    for duty in (*duties, idle, ended, unheard, disowned):
         duty.cancel()
-    await asyncio.wait([*duties, idle, ended, unheard])
+    await asyncio.wait([*duties, idle, ended, unheard, disowned])
     await _finish_answers()
-    if project.idle:
+    if not disowned.cancelled():
+        await project.stop_all()
+    elif project.idle:
         project.clear()
     else:
         await project.leave()
@@ -143,6 +146,15 @@ async def _unheard(folders: Folders) -> None:
     """Return when somebody removed the socket: nobody can reach this agent any more, but the next would be."""
     while folders.socket.exists():  # noqa: ASYNC110 - a file system sets no event
         await asyncio.sleep(1)
+
+
+async def _disowned(lock: int) -> None:
+    """Return when somebody deleted the project's state, and the lock with it: what runs belongs to nobody any more.
+
+    A project that was moved still has its lock.
+    """
+    while os.fstat(lock).st_nlink:  # noqa: ASYNC110 - a file system sets no event
+        await asyncio.sleep(0.5)
 
 
 async def _finish_answers() -> None:

@@ -70,6 +70,14 @@ class Project:
         self.ending = True
         await self.gateway.stop()
 
+    async def stop_all(self) -> None:
+        """Stop every instance and the gateway, undrained; ports are given back unless another agent came meanwhile."""
+        names = list(self.registry.names())
+        await asyncio.gather(*(each.stop() for group in self.instances.values() for each in group.values()))
+        await self.end()
+        if not self.folders.lock.exists():
+            self.registry.give_back(names)
+
     def clear(self) -> None:
         """Remove what only an agent needs; its log and its lock stay."""
         shutil.rmtree(self.folders.gateway, ignore_errors=True)
