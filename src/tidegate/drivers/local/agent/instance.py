@@ -246,7 +246,9 @@ def replacing_the_shell(command: str) -> str:
 def _ended(status: int | None) -> str:
     if status is None:
         return "ended"
-    return f"exited with {status}" if status >= 0 else f"was ended by signal {-status}"
+    if status == 0:
+        return "exited with 0: a service has to stay in the foreground"
+    return f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
 
 
 def _memory(pid: int) -> int:
