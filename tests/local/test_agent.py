@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.local.worlds import SERVICE, World, alive, get, listens, python, until
+from tidegate.drivers.local.target import LocalTarget
 from tidegate.errors import StepFailed, TargetError, TargetUnreachable
 from tidegate.model.address import GroupAddress
 from tidegate.model.digest import digest_bytes, short
@@ -272,6 +273,21 @@ async def test_deleting_the_state_of_a_project_ends_what_runs(shop: World) -> No
     registry = Path(os.environ["TIDEGATE_STATE_DIR"]) / "ports.json"
     assert str(shop.root) not in json.loads(registry.read_text())["projects"]
     assert not shop.state.exists()
+
+
+async def test_a_project_that_was_moved_while_it_runs_is_told_so(shop: World) -> None:
+    """Nothing is changed; moved back, everything is as it was."""
+    group, _ = await shop.start(shop.add("backend"))
+    moved = shop.root.with_name("moved")
+    shop.root.rename(moved)
+    try:
+        elsewhere = LocalTarget(moved, moved / ".tidegate", shop, shop, shop.secrets)
+        with pytest.raises(TargetUnreachable, match="moved while it runs") as failure:
+            await elsewhere.observe("dev")
+        assert str(shop.root) in failure.value.detail
+    finally:
+        moved.rename(shop.root)
+    assert (await shop.another_target().observe("dev")).groups[group].healthy == 1
 
 
 async def test_forgetting_one_environment_leaves_the_others_alone(shop: World) -> None:

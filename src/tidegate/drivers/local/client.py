@@ -85,6 +85,7 @@ class AgentClient:
                     return self._socket
                 found = _listening(self._folders.lock)
                 if found is not None:
+                    self._check_place()
                     with suppress(AgentLost):
                         if await self._same_version(found):
                             self._socket = found
@@ -95,6 +96,16 @@ class AgentClient:
             "It ends as soon as it is started.",
             hint=f"Its log is {self._folders.agent_log}",
         )
+
+    def _check_place(self) -> None:
+        """Raises `TargetUnreachable` if the project was moved while its agent runs: what runs has its old paths."""
+        place = _said(self._folders.lock).get("root", str(self._folders.root))
+        if place != str(self._folders.root) and self.running():
+            raise TargetUnreachable(
+                "cannot work with a project that was moved while it runs",
+                f"Its processes were started in {place}.",
+                hint="Move it back, take it down there (tidegate down --all), then move it.",
+            )
 
     async def _same_version(self, path: Path) -> bool:
         """Otherwise it is asked to leave what it supervises to the next, and has left on return."""
@@ -133,11 +144,20 @@ def _absolute(name: str) -> str:
 def _listening(lock: Path) -> Path | None:
     """The socket of the agent that wrote this lock file; None when there is none, or it is not this user's."""
     try:
-        socket = Path(json.loads(lock.read_text())["socket"])
+        socket = Path(_said(lock)["socket"])
         found = socket.lstat()
     except (OSError, ValueError, LookupError, TypeError):
         return None
     return socket if stat.S_ISSOCK(found.st_mode) and found.st_uid == os.getuid() else None
+
+
+def _said(lock: Path) -> dict[str, Any]:
+    """What the agent wrote into its lock file; nothing if it is not readable."""
+    try:
+        found = json.loads(lock.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _held(lock: Path) -> bool:

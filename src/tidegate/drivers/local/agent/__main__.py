@@ -117,7 +117,13 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     folders.socket.chmod(0o600)
     await project.adopt()
     os.ftruncate(lock, 0)
-    where = {"pid": os.getpid(), "socket": str(folders.socket), "version": __version__, "protocol": PROTOCOL}
+    where = {
+        "pid": os.getpid(),
+        "root": str(folders.root),
+        "socket": str(folders.socket),
+        "version": __version__,
+        "protocol": PROTOCOL,
+    }
     os.pwrite(lock, json.dumps(where).encode(), 0)
     os.write(tell, b"ready")
     os.close(tell)
