@@ -275,6 +275,22 @@ async def test_deleting_the_state_of_a_project_ends_what_runs(shop: World) -> No
     assert not shop.state.exists()
 
 
+async def test_an_agent_that_does_not_answer_is_named(shop: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is never taken for an empty environment, and the message says what to end."""
+    monkeypatch.setattr("tidegate.drivers.local.target.PATIENCE", 0.5)
+    monkeypatch.setattr("tidegate.drivers.local.client.PATIENCE", 0.5)
+    group, _ = await shop.start(shop.add("backend"))
+    agent = shop.agent()["pid"]
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        with pytest.raises(TargetUnreachable) as failure:
+            await shop.another_target().observe("dev")
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    assert f"kill -9 {agent}" in failure.value.hint
+    assert (await shop.target.observe("dev")).groups[group].healthy == 1
+
+
 async def test_a_project_that_was_moved_while_it_runs_is_told_so(shop: World) -> None:
     """Nothing is changed; moved back, everything is as it was."""
     group, _ = await shop.start(shop.add("backend"))

@@ -35,6 +35,10 @@ class AgentLost(Exception):
     """The connection ended before an answer came; since steps say what shall be, asking again is harmless."""
 
 
+class AgentSilent(Exception):
+    """The agent took the connection and does not answer; perhaps somebody stopped it."""
+
+
 class AgentClient:
     """Calls the agent; starts it when it does not run, replaces it when it is of another version.
 
@@ -55,6 +59,13 @@ class AgentClient:
         for last in (False, True):
             try:
                 return await _exchange(await self._ready(), method, path, body, patience)
+            except AgentSilent as silent:
+                pid = _said(self._folders.lock).get("pid", "PID")
+                raise TargetUnreachable(
+                    "cannot reach the agent of this project",
+                    str(silent),
+                    hint=f"If this stays so, end it: kill -9 {pid}; services go on.",
+                ) from silent
             except AgentLost as lost:
                 self._socket = None
                 if last:
@@ -187,11 +198,7 @@ async def _exchange(
             finally:
                 writer.close()
     except TimeoutError as error:
-        raise TargetUnreachable(
-            "cannot reach the agent of this project",
-            f"It did not answer {method} {target} within {patience:g} s.",
-            hint="If this stays so, end the process that holds the lock file in .tidegate/agent; services go on.",
-        ) from error
+        raise AgentSilent(f"It did not answer {method} {target} within {patience:g} s.") from error
     except OSError as error:
         raise AgentLost from error
     status, _, rest = answer.partition(b"\r\n")

@@ -20,6 +20,8 @@ from tidegate.model.component import Health, HealthKind
 from tidegate.model.observed import InstanceState
 
 VERIFY_PATIENCE = 60.0
+OUTPUT = 1 << 16
+"""Bytes at the end of what `verify` printed that are looked at."""
 GATHER = 0.01
 LOOK = 1.0
 LOST = 5.0
@@ -84,7 +86,7 @@ async def verify(project: Project, address: GroupAddress, command: str) -> None:
             if not process.exited.done():
                 await process.stop(0)
         if reason:
-            output.seek(0, os.SEEK_SET)
+            output.seek(max(0, os.fstat(output.fileno()).st_size - OUTPUT))  # it may have printed without end
             lines = output.read().decode(errors="replace").splitlines()[-LOG_LINES:]
             raise _verify_failed(address, reason, log=lines)
 
