@@ -138,10 +138,6 @@ class OldEpoch(StepFailed):
     """The target has already seen a younger epoch for these components: this executor lost its right to act."""
 
 
-class Unsettled(TidegateError):
-    """An environment rests on neither revision; only recovery may change it."""
-
-
 # Targets
 
 

@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from tests.planning.worlds import release
-from tidegate.errors import ClaimRefused, StalePlan, StepFailed
+from tidegate.errors import ClaimRefused, StalePlan, StepFailed, StoreError
 from tidegate.execution import Applied, Executor, Fate, Moment, Progress, Stage
 from tidegate.execution.recover import head_pins, recover
 from tidegate.model.component import Release
@@ -17,6 +17,7 @@ from tidegate.model.pins import Pin, Pins, Shape
 from tidegate.model.plan import Plan
 from tidegate.model.step import Observe, Retire, Start, Step
 from tidegate.planning import Policy, make_plan
+from tidegate.ports.store import Event
 from tidegate.stores.sql import SqlStore
 from tidegate.testing.simulated import SimulatedTarget
 from tidegate.testing.time import VirtualClock
@@ -197,6 +198,25 @@ async def test_a_failing_finish_is_reported_and_the_next_recovery_completes_it(p
     place.target.fault = lambda _: None
     await recovered(place)
     assert {group.born for group in place.target.groups} == {applied.changes[0].change.number}
+
+
+async def test_a_store_that_fails_at_the_end_of_one_change_leaves_the_others_alone(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are committed; the one that could not be written down as finished keeps its claim for the next command."""
+    await place.apply(place.chain(1, apart=True))
+    append = place.store.append
+
+    async def failing(event: Event) -> None:
+        if event.kind == "finished" and event.subject == "a":
+            raise StoreError("cannot write to the store")
+        await append(event)
+
+    monkeypatch.setattr(place.store, "append", failing)
+    applied = await place.apply(place.chain(2, apart=True))
+    assert [result.fate for result in applied.changes] == [Fate.COMMITTED] * 4
+    assert [result.unfinished is not None for result in applied.changes] == [True, False, False, False]
+    assert [claim.components for claim in (await place.store.environment("dev")).claims] == [("a",)]
 
 
 async def recovered(place: Place, *, lease: float = 15.0) -> None:

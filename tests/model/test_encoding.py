@@ -67,7 +67,7 @@ steps = st.one_of(
     st.builds(Scale, groups, numbers),
     st.builds(Retire, groups),
 )
-planned = st.builds(PlannedStep, words, st.sampled_from(Phase), steps, texts, words)
+planned = st.builds(PlannedStep, words, st.sampled_from(Phase), steps, texts)
 pin_changes = st.builds(PinChange, words, st.none() | pins, st.none() | pins, texts)
 changes = st.builds(
     Change,

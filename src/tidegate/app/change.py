@@ -69,8 +69,11 @@ async def plan_up(
             raise UsageError(f"cannot choose {name}", f"{environment} does not have it.")
     chosen = _chosen(workspace, present, selection)
     releases = await name_releases(workspace, chosen)
-    built = set(await workspace.artifacts.present())
-    if build is not None:
+    unbuilt: tuple[str, ...] = ()
+    if build is None:
+        built = set(await workspace.artifacts.present())
+        unbuilt = tuple(name for name, release in releases.items() if release.digest not in built)
+    else:
         _refuse_dirty(workspace, environment, releases)
         made = await make_releases(workspace, releases, build)
         releases = {name: released.release for name, released in made.items()}
@@ -98,7 +101,7 @@ async def plan_up(
         observed,
         known,
         settings,
-        unbuilt=() if build else tuple(name for name, release in releases.items() if release.digest not in built),
+        unbuilt=unbuilt,
         elsewhere=tuple(sorted(set(wanted) - set(present))),
     )
 

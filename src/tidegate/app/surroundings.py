@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tidegate.app.workspace import Workspace
 from tidegate.errors import TidegateError, UsageError
+from tidegate.model.address import url_variable
 from tidegate.ports.target import DescribesInstances, Surroundings
 
 
@@ -29,10 +30,6 @@ async def of_environment(workspace: Workspace, environment: str) -> dict[str, st
     """`TIDEGATE_ENVIRONMENT`, and `<COMPONENT>_URL` of every entry."""
     urls = (await workspace.target.observe(environment)).urls
     return {
-        **{f"{_variable(component)}_URL": url for component, url in urls.items()},
+        **{url_variable(component): url for component, url in urls.items()},
         "TIDEGATE_ENVIRONMENT": environment,
     }
-
-
-def _variable(component: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in component).upper()

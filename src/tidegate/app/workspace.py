@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from tidegate.errors import UsageError
@@ -37,11 +37,10 @@ class Workspace:
         known = self.project.environments
         if name in known:
             return known[name]
-        close = difflib.get_close_matches(name, known, 1)
         raise UsageError(
             f"cannot find environment {name}",
             f"tidegate.yaml has {', '.join(known) or 'no environments'}.",
-            hint=f"Did you mean {close[0]}?" if close else "",
+            hint=_meant(name, known),
         )
 
     def check_components(self, names: tuple[str, ...]) -> None:
@@ -49,9 +48,13 @@ class Workspace:
         known = self.project.components
         for name in names:
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
                 raise UsageError(
                     f"cannot find component {name}",
                     f"This checkout has {', '.join(known) or 'no components'}.",
-                    hint=f"Did you mean {close[0]}?" if close else "",
+                    hint=_meant(name, known),
                 )
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, 1)
+    return f"Did you mean {close[0]}?" if close else ""

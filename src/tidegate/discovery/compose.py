@@ -13,6 +13,7 @@ from typing import Any
 from tidegate.discovery.candidate import Candidate, component_name
 from tidegate.discovery.folder import read_folder
 from tidegate.manifest.reader import Items, Node, Report, Scalar, read
+from tidegate.model.address import url_variable
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
 _SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
@@ -82,7 +83,7 @@ def _connected(candidate: Candidate, service: dict[str, Any], names: dict[str, s
         if other and other[1] in names and names[other[1]] != candidate.name:
             need = names[other[1]]
             needs.add(need)
-            address = f"{need.upper().replace('-', '_')}_URL"
+            address = url_variable(need)
             if key != address or other[2]:
                 prefix += f'{key}="${address}{other[2] or ""}" '
         elif _SECRET.search(key) or _WITH_PASSWORD.search(value):
@@ -92,7 +93,7 @@ def _connected(candidate: Candidate, service: dict[str, Any], names: dict[str, s
             unknown.append(f"{file}: {key} of {candidate.name} is {value}, which comes from outside: write it in env:.")
         else:
             env[key] = value
-    addresses = {f"{need.upper().replace('-', '_')}_URL" for need in needs}
+    addresses = {url_variable(need) for need in needs}
     return replace(
         candidate,
         run=f"env {prefix}{candidate.run}" if prefix else candidate.run,

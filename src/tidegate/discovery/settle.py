@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tidegate.discovery.candidate import Candidate, component_name
 from tidegate.manifest.organization import cycles
+from tidegate.model.address import url_variable
 
 
 def settled(candidates: list[Candidate], existing: frozenset[str], unknown: list[str]) -> list[Candidate]:
@@ -31,7 +32,7 @@ def settled(candidates: list[Candidate], existing: frozenset[str], unknown: list
         elif port is not None:
             ports[port] = name
         named.append(replace(candidate, name=name, port=port))
-    addresses = {f"{name.upper().replace('-', '_')}_URL": name for name in used}
+    addresses = {url_variable(name): name for name in used}
     by_name = {one.name: replace(one, needs=_needs(one, addresses)) for one in named}
     while paths := cycles({one.name: one.needs for one in by_name.values()}):
         first, second = paths[0][0], paths[0][1]

@@ -71,8 +71,6 @@ class Executor:
             except (ClaimLost, OldEpoch) as error:
                 return ChangeResult(change, Fate.UNSETTLED, failure=error)
             runner.stage(Stage.DONE)
-            if unfinished is None:
-                await self._store.release_claim(claim)
             return ChangeResult(change, Fate.COMMITTED, revision, unfinished=unfinished)
 
     async def _go_forward(
@@ -133,9 +131,10 @@ class Executor:
         runner.stage(Stage.FINISHING)
         try:
             await runner.run(change.steps, Phase.FINISH)
+            await runner.journal("finished")
+            await self._store.release_claim(runner.claim)
         except (ClaimLost, OldEpoch):
             raise
         except TidegateError as error:
             return error
-        await runner.journal("finished")
         return None

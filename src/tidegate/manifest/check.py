@@ -10,7 +10,7 @@ from tidegate.manifest.fields import meant
 from tidegate.manifest.models import ComponentSpec, EnvironmentSpec
 from tidegate.manifest.organization import FILE, Organization, cycles
 from tidegate.manifest.reader import Report
-from tidegate.manifest.service import variable
+from tidegate.model.address import url_variable
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _check_variables(
     problems: list[Problem],
 ) -> None:
     """A variable of an environment must not be the address of something that a component there needs."""
-    addresses = {variable(need): need for spec in components.values() for need in spec.runtime.needs}
+    addresses = {url_variable(need): need for spec in components.values() for need in spec.runtime.needs}
     report = Report(FILE)
     for draft in (organization.environments or {}).values():
         for name in draft.env.keys() & addresses.keys():

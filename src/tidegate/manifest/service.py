@@ -20,6 +20,7 @@ from tidegate.manifest.fields import (
 from tidegate.manifest.models import ComponentSpec, PerEnvironment, Position
 from tidegate.manifest.organization import Organization, check_variable
 from tidegate.manifest.reader import Node, Report, Scalar, Table
+from tidegate.model.address import url_variable
 from tidegate.model.component import Health, HealthKind, Kind, Runtime
 from tidegate.model.pins import Value
 
@@ -65,14 +66,9 @@ def read_service(table: Table, known: Organization, report: Report, root_name: s
         settings=settings,
         replicas=_replicas(fields, environments, positions, report),
         exposed=_exposed(fields, environments, report),
-        env=_env(fields, {variable(need.text) for need in needs}, environments, report),
+        env=_env(fields, {url_variable(need.text) for need in needs}, environments, report),
         positions=positions,
     )
-
-
-def variable(need: str) -> str:
-    """The environment variable that holds the address of a needed component."""
-    return f"{need.upper().replace('-', '_')}_URL"
 
 
 def _name(fields: Fields, folder: str, root_name: str, report: Report) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+
+def url_variable(component: str) -> str:
+    """The environment variable that holds the address of a component: `CATALOG_DB_URL` for `catalog-db`."""
+    return re.sub(r"[^A-Za-z0-9]", "_", component).upper() + "_URL"
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -310,7 +310,6 @@ def _change_to_json(change: Change) -> Json:
                 "phase": planned.phase.value,
                 "step": step_to_json(planned.step),
                 "after": list(planned.after),
-                "why": planned.why,
             }
             for planned in change.steps
         ],
@@ -348,13 +347,12 @@ def _pin_change(value: Any) -> PinChange:
 
 
 def _planned(value: Any) -> PlannedStep:
-    found = fields(value, "planned step", "id phase step after why")
+    found = fields(value, "planned step", "id phase step after")
     return PlannedStep(
         text(found["id"], "id"),
         word(Phase, found["phase"], "phase"),
         step_from_json(found["step"]),
         texts(found["after"], "after"),
-        text(found["why"], "why"),
     )
 
 

@@ -61,11 +61,6 @@ class Pin:
 Pins = Mapping[str, Pin]  # component -> pin
 
 
-def pins_digest(pins: Pins) -> str:
-    """Names a whole set of pins."""
-    return digest("pins", {component: pin.digest for component, pin in pins.items()})
-
-
 @dataclass(frozen=True)
 class Revision:
     """One committed, immutable state of an environment. `parent` 0 means: there was none before."""

@@ -25,7 +25,6 @@ class PlannedStep:
     phase: Phase
     step: Step
     after: tuple[str, ...] = ()
-    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

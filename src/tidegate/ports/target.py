@@ -22,10 +22,9 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step left behind that people want to see: `urls` (candidate addresses by group name), `notes`."""
+    """What a step left behind that people want to see: `urls`, candidate addresses by group name."""
 
     urls: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 class Target(Protocol):

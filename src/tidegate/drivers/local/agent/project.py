@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from tidegate.drivers.local.gateway import Gateway, Table
 from tidegate.drivers.local.logs import InstanceLog
 from tidegate.drivers.local.ports import PortRegistry
 from tidegate.errors import GatewayRefused, TargetError, TargetUnreachable
-from tidegate.model.address import GroupAddress
+from tidegate.model.address import GroupAddress, url_variable
 from tidegate.model.digest import short
 from tidegate.model.observed import Observed, ObservedGroup
 
@@ -291,8 +290,3 @@ class Project:
     def idle(self) -> bool:
         """Whether there is no environment left."""
         return not self.state.environments
-
-
-def url_variable(need: str) -> str:
-    """`CATALOG_DB_URL` for `catalog-db`."""
-    return re.sub(r"[^A-Za-z0-9]", "_", need).upper() + "_URL"
