@@ -86,6 +86,11 @@ class UnsafePlan(TidegateError):
     """A guard refuses to plan this: it would destroy or break something nobody asked for."""
 
 
+class RunInterrupted(UnsafePlan):
+    """A command that runs to its end was ended in the middle, and may not simply be run again: somebody has to say
+    what became of it."""
+
+
 # Store
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from tidegate.model.address import url_variable
 from tidegate.model.component import Kind, Runtime
-from tidegate.model.pins import Shape, Value
+from tidegate.model.pins import Resource, Shape, Value
 
 T = TypeVar("T")
 Position = tuple[int, int]  # line and column, from 1
@@ -38,11 +39,21 @@ class PerEnvironment(Generic[T]):
 
 
 @dataclass(frozen=True)
+class MaxExtra:
+    """How much may run beside what runs already while an environment changes; None: no limit. `memory` in bytes."""
+
+    instances: int | None = None
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
 class EnvironmentSpec:
     """One environment. `components` are the names of those that are in it.
 
     `observe` is in seconds, `max_errors` in 1/10,000 of all answers. `env` is given to every component here, sorted
-    by name. `lineage` is this environment, the one it is like, the one that is like, and so on.
+    by name. `lineage` is this environment, the one it is like, the one that is like, and so on. `store` and `artifacts`
+    are where its revisions and the bytes of its releases are kept (URL, path, or a secret that holds one); None: in
+    the project's own folder.
     """
 
     name: str
@@ -54,6 +65,9 @@ class EnvironmentSpec:
     target: str = "local"
     env: tuple[tuple[str, Value], ...] = ()
     lineage: tuple[str, ...] = ()
+    max_extra: MaxExtra = MaxExtra()
+    store: Value | None = None
+    artifacts: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,7 @@ class ComponentSpec:
     All paths are relative to the root of the project, with forward slashes. `sources` are the folders and files that
     make up its inputs, `settings_files` the absolute path of the settings file of each environment it is in.
     `positions` tells where a key stands ("port", "needs.backend", "replicas.prod"), for messages.
+    `resources`: what each resource it uses is in each environment, run there or a URL.
     """
 
     name: str
@@ -78,6 +93,7 @@ class ComponentSpec:
     exposed: PerEnvironment[bool] = PerEnvironment()
     env: Mapping[str, PerEnvironment[Value]] = field(default_factory=dict)
     settings_files: Mapping[str, Path] = field(default_factory=dict)
+    resources: Mapping[str, PerEnvironment[Resource | Value]] = field(default_factory=dict)
     environments: Mapping[str, EnvironmentSpec] = field(default_factory=dict, repr=False, compare=False)
     positions: Mapping[str, Position] = field(default_factory=dict, repr=False, compare=False)
 
@@ -90,10 +106,18 @@ class ComponentSpec:
             value = values.at(spec.lineage)
             if value is not None:
                 env[name] = value
+        run = {}
+        for name, kinds in self.resources.items():
+            resource = kinds.at(spec.lineage)
+            if isinstance(resource, Resource):
+                run[name] = resource
+            elif resource is not None:
+                env[url_variable(name)] = resource
         return Shape(
             self.replicas.at(spec.lineage) or 1,
             self.exposed.at(spec.lineage) or False,
             tuple(sorted(env.items(), key=lambda item: item[0])),
+            tuple(sorted(run.items(), key=lambda item: item[0])),
         )
 
     def settings_file(self, environment: str) -> Path | None:
@@ -110,6 +134,7 @@ class Project:
     """A checkout: everything sorted by name but environments, which keep the order of the file.
 
     `build_pass` names the variables of the caller's environment that builds get besides PATH, HOME and LANG.
+    `resources` are all that tidegate.yaml has. `store` and `artifacts` hold for environments that name none.
     """
 
     root: Path
@@ -118,6 +143,9 @@ class Project:
     environments: Mapping[str, EnvironmentSpec]
     components: Mapping[str, ComponentSpec]
     build_pass: tuple[str, ...] = ()
+    resources: Mapping[str, PerEnvironment[Resource | Value]] = field(default_factory=dict)
+    store: Value | None = None
+    artifacts: Value | None = None
 
     def present(self, environment: str) -> tuple[ComponentSpec, ...]:
         """The components of one environment, sorted by name."""

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from tidegate.model.digest import digest
 
 
 class Kind(StrEnum):
-    """The kinds of components that can be released and pinned."""
+    """The kinds of components that can be released and pinned.
+
+    A service has an address. A worker has none, and two at once would do harm: it is replaced, not switched. A task
+    has no instances; it is run to its end when somebody asks for it.
+    """
 
     SERVICE = "service"
+    WORKER = "worker"
+    TASK = "task"
 
 
 class HealthKind(StrEnum):
-    """How an instance is asked whether it is healthy."""
+    """How an instance is asked whether it is healthy. `ALIVE`: it still runs after `interval` (workers)."""
 
     HTTP = "http"
     TCP = "tcp"
     COMMAND = "command"
+    ALIVE = "alive"
+
+
+class RunKind(StrEnum):
+    """Commands of a release that run to their end: a migration before or after, or a task itself."""
+
+    BEFORE = "before"
+    AFTER = "after"
+    TASK = "task"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +55,30 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A command that runs to its end. `undo` takes back what it did; without it, that cannot be undone.
+
+    `retry`: after it was ended in the middle it may simply be run again. `timeout` in milliseconds.
+    """
+
+    run: str
+    undo: str | None = None
+    retry: bool = False
+    timeout: int = 600_000
+
+
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """How a release runs; part of the release's name. Times in milliseconds.
 
     `needs` are names of components, sorted. `port` is set where the program can listen on one port only.
     `folder` is where commands run, relative to the root of the artifact, with forward slashes ("." for the root).
     After it lost its traffic an instance has `drain` for requests in flight, then SIGTERM, then `grace`, then SIGKILL.
+
+    `before` runs once for the release in an environment, before its new instances start (an expanding migration),
+    `after` once when the old ones are gone (a contracting one). `overlap` False: old and new may never run at once.
+    `data`: it has a folder that belongs to the environment, and so is its only writer (never overlaps). `resources`
+    are names of resources of the environment that it uses, sorted. `retry` and `timeout` are a task's, as in `Hook`.
     """
 
     run: str
@@ -55,6 +89,23 @@ class Runtime:
     port: int | None = None
     drain: int = 10_000
     grace: int = 10_000
+    before: Hook | None = None
+    after: Hook | None = None
+    overlap: bool = True
+    data: bool = False
+    resources: tuple[str, ...] = ()
+    retry: bool = False
+    timeout: int = 600_000
+
+    def hook(self, what: RunKind) -> Hook | None:
+        """The command that runs to its end as `what`; None if there is none."""
+        match what:
+            case RunKind.BEFORE:
+                return self.before
+            case RunKind.AFTER:
+                return self.after
+            case RunKind.TASK:
+                return Hook(self.run, retry=self.retry, timeout=self.timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +128,11 @@ class Release:
     by: str = ""
     at: float = 0.0
 
+    @property
+    def replaced(self) -> bool:
+        """Whether old instances have to stop before new ones start."""
+        return self.kind is Kind.WORKER or self.runtime.data or not self.runtime.overlap
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -91,28 +147,51 @@ class Artifact:
 
 def release_digest(*, component: str, kind: Kind, build: str, runtime: Runtime, sources: str) -> str:
     """The name of a release: `sources` is the digest of its files, `build` the build command ("" for none)."""
-    health = runtime.health
-    return digest(
-        "release",
-        {
-            "component": component,
-            "kind": kind.value,
-            "build": build,
-            "sources": sources,
-            "run": runtime.run,
-            "folder": runtime.folder,
-            "verify": runtime.verify,
-            "needs": list(runtime.needs),
-            "port": runtime.port,
-            "drain": runtime.drain,
-            "grace": runtime.grace,
-            "health": [
-                health.kind.value,
-                health.check,
-                health.interval,
-                health.timeout,
-                health.start_timeout,
-                health.failures,
-            ],
-        },
-    )
+    named = runtime_to_json(runtime)
+    named["health"] = list(named["health"].values())
+    return digest("release", {"component": component, "kind": kind.value, "build": build, "sources": sources, **named})
+
+
+def runtime_to_json(runtime: Runtime) -> dict[str, Any]:
+    """Every field by its name; those that came after version 1 of the format only where they say something, so that
+    what was named or written before keeps its name and its form."""
+    found: dict[str, Any] = {
+        "run": runtime.run,
+        "folder": runtime.folder,
+        "verify": runtime.verify,
+        "needs": list(runtime.needs),
+        "port": runtime.port,
+        "drain": runtime.drain,
+        "grace": runtime.grace,
+        "health": health_to_json(runtime.health),
+    }
+    later = {
+        "before": hook_to_json(runtime.before),
+        "after": hook_to_json(runtime.after),
+        "overlap": runtime.overlap,
+        "data": runtime.data,
+        "resources": list(runtime.resources),
+        "retry": runtime.retry,
+        "timeout": runtime.timeout,
+    }
+    plain = {"overlap": True, "data": False, "resources": [], "retry": False, "timeout": 600_000}
+    return found | {name: value for name, value in later.items() if value != plain.get(name)}
+
+
+def hook_to_json(hook: Hook | None) -> dict[str, Any] | None:
+    """`{"run", "undo", "retry", "timeout"}`."""
+    if hook is None:
+        return None
+    return {"run": hook.run, "undo": hook.undo, "retry": hook.retry, "timeout": hook.timeout}
+
+
+def health_to_json(health: Health) -> dict[str, Any]:
+    """Every field by its name, in their order."""
+    return {
+        "kind": health.kind.value,
+        "check": health.check,
+        "interval": health.interval,
+        "timeout": health.timeout,
+        "start_timeout": health.start_timeout,
+        "failures": health.failures,
+    }

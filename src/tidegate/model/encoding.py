@@ -1,4 +1,4 @@
-"""Releases, pins and plans as plain JSON, and back: exact both ways.
+"""Pins, steps and plans as plain JSON, and back: exact both ways. Releases: `tidegate.model.release_json`.
 
 A document that is kept (a plan, a set of pins, a release) carries `version`. Whoever reads one accepts exactly the
 keys that this version writes: a key too many was written by somebody who knew more, and leaving it out would change
@@ -11,22 +11,30 @@ from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
 from tidegate.errors import StoreError
-from tidegate.model.address import EdgeAddress, GroupAddress
-from tidegate.model.component import Health, HealthKind, Kind, Release, Runtime
+from tidegate.model.address import EdgeAddress, GroupAddress, RunAddress
+from tidegate.model.component import RunKind, health_to_json
 from tidegate.model.digest import digest
-from tidegate.model.pins import Pin, Pins, Secret, Shape, Value
+from tidegate.model.observed import RunState
+from tidegate.model.pins import Pin, Pins, Resource, Secret, Shape, Value
 from tidegate.model.plan import Change, Phase, PinChange, Plan, PlannedStep
+from tidegate.model.release_json import health_from_json
 from tidegate.model.step import (
+    Assume,
     EdgeMove,
     EntryMove,
     Observe,
     Prepare,
+    Provide,
+    Replace,
     Retire,
+    Revert,
     Route,
+    Run,
     Scale,
     Start,
     Step,
     Verify,
+    Withdraw,
 )
 from tidegate.model.strict import (
     VERSION,
@@ -40,26 +48,53 @@ from tidegate.model.strict import (
     texts,
     truth,
     word,
-    wrong,
 )
 
 # Pins
 
 
 def shape_to_json(shape: Shape) -> Json:
-    """`{"replicas", "exposed", "env"}`; a secret is `{"secret": REFERENCE}`."""
+    """`{"replicas", "exposed", "env"}`, with `resources` if it has any; a secret is `{"secret": REFERENCE}`."""
     env = {name: {"secret": value.reference} if isinstance(value, Secret) else value for name, value in shape.env}
-    return {"replicas": shape.replicas, "exposed": shape.exposed, "env": env}
+    found = {"replicas": shape.replicas, "exposed": shape.exposed, "env": env}
+    if shape.resources:
+        found["resources"] = {name: resource_to_json(resource) for name, resource in shape.resources}
+    return found
 
 
 def shape_from_json(value: Any) -> Shape:
-    """The reverse of `shape_to_json`; `env` sorted by name."""
-    found = fields(value, "shape", "replicas exposed env")
+    """The reverse of `shape_to_json`; `env` and `resources` sorted by name."""
+    found = fields(value, "shape", "replicas exposed env", "resources")
     env = mapping(found["env"], "env")
+    resources = mapping(found.get("resources", {}), "resources")
     return Shape(
         number(found["replicas"], "replicas"),
         truth(found["exposed"], "exposed"),
         tuple((name, _env_value(env[name])) for name in sorted(env)),
+        tuple((name, resource_from_json(resources[name])) for name in sorted(resources)),
+    )
+
+
+def resource_to_json(resource: Resource) -> Json:
+    """Every field by its name."""
+    return {
+        "run": resource.run,
+        "url": resource.url,
+        "health": health_to_json(resource.health),
+        "data": resource.data,
+        "grace": resource.grace,
+    }
+
+
+def resource_from_json(value: Any) -> Resource:
+    """The reverse of `resource_to_json`."""
+    found = fields(value, "resource", "run url health data grace")
+    return Resource(
+        text(found["run"], "run"),
+        text(found["url"], "url"),
+        health_from_json(found["health"]),
+        truth(found["data"], "data"),
+        number(found["grace"], "grace"),
     )
 
 
@@ -85,86 +120,6 @@ def pins_from_json(value: Any) -> dict[str, Pin]:
     return {component: pin_from_json(pin) for component, pin in mapping(found["pins"], "pins").items()}
 
 
-# Releases
-
-
-def release_to_json(release: Release) -> Json:
-    """Every field by its name, but the version of the component is `label`: `version` is the one of this format."""
-    runtime, health = release.runtime, release.runtime.health
-    return {
-        "version": VERSION,
-        "digest": release.digest,
-        "component": release.component,
-        "kind": release.kind.value,
-        "team": release.team,
-        "label": release.version,
-        "commit": release.commit,
-        "dirty": release.dirty,
-        "by": release.by,
-        "at": release.at,
-        "runtime": {
-            "run": runtime.run,
-            "folder": runtime.folder,
-            "verify": runtime.verify,
-            "needs": list(runtime.needs),
-            "port": runtime.port,
-            "drain": runtime.drain,
-            "grace": runtime.grace,
-            "health": {
-                "kind": health.kind.value,
-                "check": health.check,
-                "interval": health.interval,
-                "timeout": health.timeout,
-                "start_timeout": health.start_timeout,
-                "failures": health.failures,
-            },
-        },
-    }
-
-
-def release_from_json(value: Any) -> Release:
-    """The reverse of `release_to_json`."""
-    found = document(value, "release", "digest component kind team label commit dirty by at runtime")
-    at = found["at"]
-    if type(at) is not float and type(at) is not int:
-        raise wrong("at", "a number", at)
-    return Release(
-        digest=text(found["digest"], "digest"),
-        component=text(found["component"], "component"),
-        kind=word(Kind, found["kind"], "kind"),
-        team=text(found["team"], "team"),
-        runtime=_runtime(found["runtime"]),
-        version=text(found["label"], "label"),
-        commit=text(found["commit"], "commit"),
-        dirty=truth(found["dirty"], "dirty"),
-        by=text(found["by"], "by"),
-        at=float(at),
-    )
-
-
-def _runtime(value: Any) -> Runtime:
-    found = fields(value, "runtime", "run folder verify needs port drain grace health")
-    health = fields(found["health"], "health", "kind check interval timeout start_timeout failures")
-    verify, port = found["verify"], found["port"]
-    return Runtime(
-        run=text(found["run"], "run"),
-        folder=text(found["folder"], "folder"),
-        verify=None if verify is None else text(verify, "verify"),
-        needs=texts(found["needs"], "needs"),
-        port=None if port is None else number(port, "port"),
-        drain=number(found["drain"], "drain"),
-        grace=number(found["grace"], "grace"),
-        health=Health(
-            kind=word(HealthKind, health["kind"], "kind"),
-            check=text(health["check"], "check"),
-            interval=number(health["interval"], "interval"),
-            timeout=number(health["timeout"], "timeout"),
-            start_timeout=number(health["start_timeout"], "start_timeout"),
-            failures=number(health["failures"], "failures"),
-        ),
-    )
-
-
 # Steps
 
 
@@ -174,8 +129,9 @@ def step_to_json(step: Step) -> Json:
         case Prepare():
             return {"kind": "prepare", "component": step.component, "release": step.release}
         case Start():
-            edges = [{"need": need, "to": _group_or_none(group)} for need, group in step.edges]
-            return {"kind": "start", "group": _group(step.group), "pin": pin_to_json(step.pin), "edges": edges}
+            return {"kind": "start", **_born(step)}
+        case Replace():
+            return {"kind": "replace", **_born(step), "stops": [_group(group) for group in step.stops]}
         case Verify():
             return {"kind": "verify", "group": _group(step.group), "release": step.release}
         case Route():
@@ -197,6 +153,17 @@ def step_to_json(step: Step) -> Json:
             return {"kind": "scale", "group": _group(step.group), "replicas": step.replicas}
         case Retire():
             return {"kind": "retire", "group": _group(step.group)}
+        case Provide():
+            return {"kind": "provide", "resource": step.resource, "spec": resource_to_json(step.spec)}
+        case Withdraw():
+            return {"kind": "withdraw", "resource": step.resource}
+        case Run():
+            return {"kind": "run", "run": run_address_to_json(step.run), "pin": pin_to_json(step.pin)}
+        case Revert():
+            return {"kind": "revert", "run": run_address_to_json(step.run), "pin": pin_to_json(step.pin)}
+        case Assume():
+            state = None if step.state is None else step.state.value
+            return {"kind": "assume", "run": run_address_to_json(step.run), "state": state}
         case _:
             assert_never(step)
 
@@ -214,13 +181,23 @@ def step_from_json(value: Any) -> Step:
     return read(fields(value, f"step {kind}", keys))
 
 
-def _start(found: Json) -> Start:
+def _born(step: Start | Replace) -> Json:
+    edges = [{"need": need, "to": _group_or_none(group)} for need, group in step.edges]
+    return {"group": _group(step.group), "pin": pin_to_json(step.pin), "edges": edges}
+
+
+def _edges(found: Json) -> tuple[tuple[str, GroupAddress | None], ...]:
     edges = [fields(edge, "edge from birth", "need to") for edge in items(found["edges"], "edges")]
-    return Start(
-        _to_group(found["group"]),
-        pin_from_json(found["pin"]),
-        tuple((text(edge["need"], "need"), _to_group_or_none(edge["to"])) for edge in edges),
-    )
+    return tuple((text(edge["need"], "need"), _to_group_or_none(edge["to"])) for edge in edges)
+
+
+def _start(found: Json) -> Start:
+    return Start(_to_group(found["group"]), pin_from_json(found["pin"]), _edges(found))
+
+
+def _replace(found: Json) -> Replace:
+    stops = tuple(_to_group(group) for group in items(found["stops"], "stops"))
+    return Replace(_to_group(found["group"]), pin_from_json(found["pin"]), _edges(found), stops)
 
 
 def _route(found: Json) -> Route:
@@ -259,6 +236,24 @@ _STEPS: Mapping[Any, tuple[str, Callable[[Json], Step]]] = {
         lambda found: Scale(_to_group(found["group"]), number(found["replicas"], "replicas")),
     ),
     "retire": ("kind group", lambda found: Retire(_to_group(found["group"]))),
+    "replace": ("kind group pin edges stops", _replace),
+    "provide": (
+        "kind resource spec",
+        lambda found: Provide(text(found["resource"], "resource"), resource_from_json(found["spec"])),
+    ),
+    "withdraw": ("kind resource", lambda found: Withdraw(text(found["resource"], "resource"))),
+    "run": ("kind run pin", lambda found: Run(run_address_from_json(found["run"]), pin_from_json(found["pin"]))),
+    "revert": (
+        "kind run pin",
+        lambda found: Revert(run_address_from_json(found["run"]), pin_from_json(found["pin"])),
+    ),
+    "assume": (
+        "kind run state",
+        lambda found: Assume(
+            run_address_from_json(found["run"]),
+            None if found["state"] is None else word(RunState, found["state"], "state"),
+        ),
+    ),
 }
 
 
@@ -292,7 +287,15 @@ def plan_from_json(value: Any) -> Plan:
     )
 
 
+_CHANGE = "number pins steps intent peak_instances peak_memory unmeasured irreversible"
+
+
 def _change_to_json(change: Change) -> Json:
+    later: Json = {
+        "neighbours": list(change.neighbours),
+        "interrupts": list(change.interrupts),
+        "turn": change.turn,
+    }
     return {
         "number": change.number,
         "pins": [
@@ -310,6 +313,7 @@ def _change_to_json(change: Change) -> Json:
                 "phase": planned.phase.value,
                 "step": step_to_json(planned.step),
                 "after": list(planned.after),
+                **({"wave": planned.wave} if planned.wave else {}),
             }
             for planned in change.steps
         ],
@@ -318,11 +322,12 @@ def _change_to_json(change: Change) -> Json:
         "peak_memory": change.peak_memory,
         "unmeasured": change.unmeasured,
         "irreversible": list(change.irreversible),
+        **{name: value for name, value in later.items() if value},
     }
 
 
 def _change_from_json(value: Any) -> Change:
-    found = fields(value, "change", "number pins steps intent peak_instances peak_memory unmeasured irreversible")
+    found = fields(value, "change", _CHANGE, "neighbours interrupts turn")
     return Change(
         number=number(found["number"], "number"),
         pins=tuple(_pin_change(pin) for pin in items(found["pins"], "pins")),
@@ -332,6 +337,9 @@ def _change_from_json(value: Any) -> Change:
         peak_memory=number(found["peak_memory"], "peak_memory"),
         unmeasured=number(found["unmeasured"], "unmeasured"),
         irreversible=texts(found["irreversible"], "irreversible"),
+        neighbours=texts(found.get("neighbours", []), "neighbours"),
+        interrupts=texts(found.get("interrupts", []), "interrupts"),
+        turn=number(found.get("turn", 0), "turn"),
     )
 
 
@@ -347,16 +355,40 @@ def _pin_change(value: Any) -> PinChange:
 
 
 def _planned(value: Any) -> PlannedStep:
-    found = fields(value, "planned step", "id phase step after")
+    found = fields(value, "planned step", "id phase step after", "wave")
     return PlannedStep(
         text(found["id"], "id"),
         word(Phase, found["phase"], "phase"),
         step_from_json(found["step"]),
         texts(found["after"], "after"),
+        number(found.get("wave", 0), "wave"),
     )
 
 
 # Addresses
+
+
+def run_address_to_json(run: RunAddress) -> Json:
+    """Every field by its name."""
+    return {
+        "environment": run.environment,
+        "component": run.component,
+        "release": run.release,
+        "what": run.what.value,
+        "turn": run.turn,
+    }
+
+
+def run_address_from_json(value: Any) -> RunAddress:
+    """The reverse of `run_address_to_json`."""
+    found = fields(value, "run", "environment component release what turn")
+    return RunAddress(
+        text(found["environment"], "environment"),
+        text(found["component"], "component"),
+        text(found["release"], "release"),
+        word(RunKind, found["what"], "what"),
+        number(found["turn"], "turn"),
+    )
 
 
 def _group(group: GroupAddress) -> Json:

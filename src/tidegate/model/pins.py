@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from tidegate.model.component import Health, health_to_json
 from tidegate.model.digest import digest
 
 
@@ -20,15 +21,37 @@ Value = str | Secret
 
 
 @dataclass(frozen=True)
+class Resource:
+    """A resource that the environment runs itself: given to components, released by nobody, never undone.
+
+    `run` starts it; it sees PORT, and DATA (a folder that outlives it) where `data` is set. `url` is what components
+    get as `<NAME>_URL`, with $PORT in it. `grace` in milliseconds.
+    """
+
+    run: str
+    url: str
+    health: Health = Health()
+    data: bool = False
+    grace: int = 10_000
+
+    @cached_property
+    def identity(self) -> str:
+        """Names everything that it is."""
+        return digest("resource", [self.run, self.url, health_to_json(self.health), self.data, self.grace])
+
+
+@dataclass(frozen=True)
 class Shape:
     """All that was resolved for one component in one environment, apart from release and settings.
 
-    `env` is sorted by name. `exposed` components are shown to people with an address of their own.
+    `env` is sorted by name; a resource that is a URL here is a variable in it. `exposed` components are shown to
+    people with an address of their own. `resources` are those it uses that the environment runs, sorted by name.
     """
 
     replicas: int = 1
     exposed: bool = False
     env: tuple[tuple[str, Value], ...] = ()
+    resources: tuple[tuple[str, Resource], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,11 +65,12 @@ class Pin:
     @cached_property
     def digest(self) -> str:
         """Names everything the pin says."""
-        return digest("pin", [self.identity, self.shape.replicas, self.shape.exposed])
+        resources = [[name, resource.identity] for name, resource in self.shape.resources]
+        return digest("pin", [self.identity, self.shape.replicas, self.shape.exposed, *([resources] * bool(resources))])
 
     @cached_property
     def identity(self) -> str:
-        """Names what its processes are: release, settings and environment variables.
+        """Names what its processes are: release, settings, environment variables, and the addresses of resources.
 
         An instance group is labelled with this. How many instances there are and who may look at them can
         change while the group lives, so replicas and exposure are not part of it.
@@ -55,7 +79,8 @@ class Pin:
             [name, {"secret": value.reference} if isinstance(value, Secret) else value]
             for name, value in self.shape.env
         ]
-        return digest("group", [self.release, self.settings, env])
+        urls = [[name, resource.url] for name, resource in self.shape.resources]
+        return digest("group", [self.release, self.settings, env, *([urls] * bool(urls))])
 
 
 Pins = Mapping[str, Pin]  # component -> pin

@@ -19,12 +19,17 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """A step and the ids of the steps of the same phase that have to be done before it."""
+    """A step and the ids of the steps of the same phase that have to be done before it.
+
+    A change that would need more room than there is goes in several waves; each goes through all phases before the
+    next begins, and the commit comes before the last `finish`.
+    """
 
     id: str
     phase: Phase
     step: Step
     after: tuple[str, ...] = ()
+    wave: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Change:
     `number` is reserved for the revision that its commit makes. `peak_instances` is how many instances run
     beyond what ran before, at the worst moment, `peak_memory` their memory in bytes as far as it is known from
     running ones (`unmeasured` instances are not counted in it). `irreversible` says in words what cannot be undone.
+    `neighbours` are components that stay and are wired to some of these: nobody else may change them meanwhile.
+    `interrupts` are those that nobody serves for a while. `turn`: it begins when all changes with a lower one ended.
     """
 
     number: int
@@ -57,6 +64,14 @@ class Change:
     peak_memory: int = 0
     unmeasured: int = 0
     irreversible: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()
+    interrupts: tuple[str, ...] = ()
+    turn: int = 0
+
+    @property
+    def waves(self) -> int:
+        """In how many waves it goes."""
+        return max((planned.wave for planned in self.steps), default=0) + 1
 
     @property
     def components(self) -> tuple[str, ...]:

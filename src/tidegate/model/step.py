@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidegate.model.address import EdgeAddress, GroupAddress
-from tidegate.model.pins import Pin
+from tidegate.model.address import EdgeAddress, GroupAddress, RunAddress
+from tidegate.model.observed import RunState
+from tidegate.model.pins import Pin, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,66 @@ class Start:
     group: GroupAddress
     pin: Pin
     edges: tuple[tuple[str, GroupAddress | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """No instance of the groups `stops` runs any more, and then the group has `pin.shape.replicas` healthy instances.
+
+    The groups stay, without instances, until they are retired; to start one of them again undoes this. Otherwise as
+    `Start`.
+    """
+
+    group: GroupAddress
+    pin: Pin
+    edges: tuple[tuple[str, GroupAddress | None], ...] = ()
+    stops: tuple[GroupAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provide:
+    """The resource runs as `spec` says and is healthy; one that runs otherwise is stopped first."""
+
+    resource: str
+    spec: Resource
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The resource does not run. Its data stay."""
+
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The command of the run has ended with 0. Harmless when it did so before; waits for it while it runs.
+
+    It goes on to its end also when nobody waits for it any more. One that was ended in the middle runs again only
+    where its hook says `retry`. It sees entries and resources as users of the environment do.
+    """
+
+    run: RunAddress
+    pin: Pin
+
+
+@dataclass(frozen=True, slots=True)
+class Revert:
+    """What the run did was taken back by its `undo` command, and nothing is known of it any more.
+
+    `pin` is what the run ran with. A run that is still running is waited for first.
+    """
+
+    run: RunAddress
+    pin: Pin
+
+
+@dataclass(frozen=True, slots=True)
+class Assume:
+    """A person said what became of a run that nobody saw end. `state` None: it never was."""
+
+    run: RunAddress
+    state: RunState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +149,6 @@ class Retire:
     group: GroupAddress
 
 
-Step = Prepare | Start | Verify | Route | Observe | Scale | Retire
+Step = (
+    Prepare | Provide | Run | Start | Verify | Replace | Route | Observe | Scale | Retire | Withdraw | Revert | Assume
+)

@@ -19,8 +19,8 @@ T = TypeVar("T")
 _KEYS: dict[str, frozenset[str]] = {}  # "a b c" -> {a, b, c}: split once, not once per step
 
 
-def document(value: Any, what: str, keys: str) -> Json:
-    """An object with exactly `keys` (separated by spaces) and a `version` that this program knows."""
+def document(value: Any, what: str, keys: str, optional: str = "") -> Json:
+    """As `fields`, and a `version` that this program knows."""
     version = value.get("version") if type(value) is dict else None
     if type(value) is dict and (type(version) is not int or version != VERSION):
         raise StoreError(
@@ -28,22 +28,29 @@ def document(value: Any, what: str, keys: str) -> Json:
             f"It is of version {version!r}; this Tidegate reads version {VERSION}.",
             hint="Use the version of Tidegate that wrote it, or a newer one.",
         )
-    return fields(value, what, f"version {keys}")
+    return fields(value, what, f"version {keys}", optional)
 
 
-def fields(value: Any, what: str, keys: str) -> Json:
-    """An object with exactly `keys` (separated by spaces)."""
-    expected = _KEYS.get(keys) or _KEYS.setdefault(keys, frozenset(keys.split()))
+def fields(value: Any, what: str, keys: str, optional: str = "") -> Json:
+    """An object with exactly `keys` (separated by spaces), and perhaps some of `optional`: keys that came later, and
+    are written only where they say something."""
+    expected = _split(keys)
     if type(value) is not dict:
         raise wrong(what, "an object", value)
     found: Json = value
     if found.keys() == expected:
         return found
-    unknown, missing = sorted(found.keys() - expected), sorted(expected - found.keys())
+    unknown, missing = sorted(found.keys() - expected - _split(optional)), sorted(expected - found.keys())
+    if not unknown and not missing:
+        return found
     said = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(missing)
     raise StoreError(
         f"cannot read a {what}", "; ".join(said), hint="It may have been changed, or written by a newer Tidegate."
     )
+
+
+def _split(keys: str) -> frozenset[str]:
+    return _KEYS.get(keys) or _KEYS.setdefault(keys, frozenset(keys.split()))
 
 
 def mapping(value: Any, what: str) -> Json:

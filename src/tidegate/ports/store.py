@@ -3,7 +3,7 @@ is current."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,7 +17,9 @@ class Claim:
     """The exclusive right to change some components. `epoch` grows with every claim in the environment.
 
     `number` is the reserved revision number. `lease` is when the right to execute it expires, in seconds since
-    the epoch, by the store's clock.
+    the epoch, by the store's clock; `at` when the change was claimed first. `neighbours` may be used but not changed by
+    others. `recovering`: its holder took it over from somebody who vanished. `unsettled` says why the change could
+    neither be finished nor be undone ("" while there is hope); then only recovery may go on with it.
     """
 
     environment: str
@@ -27,16 +29,22 @@ class Claim:
     plan: str
     holder: str
     lease: float
+    neighbours: tuple[str, ...] = ()
+    at: float = 0.0
+    recovering: bool = False
+    unsettled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
-    """`head` is the current revision (0: none yet), `next_number` the next one to be reserved."""
+    """`head` is the current revision (0: none yet), `next_number` the next one to be reserved, `place` where it lives
+    ("" while nothing of it does)."""
 
     name: str
     head: int
     next_number: int
     claims: tuple[Claim, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,10 @@ class Store(Protocol):
         """Raises `NotInStore`."""
         ...
 
+    async def releases_named(self, digests: Collection[str]) -> Mapping[str, Release]:
+        """Digest -> release, in one query. Raises `NotInStore` if one is missing."""
+        ...
+
     async def releases(self, component: str | None = None) -> Sequence[Release]:
         """Newest first."""
         ...
@@ -121,20 +133,27 @@ class Store(Protocol):
         """Raises `NotInStore`."""
         ...
 
-    async def claim(self, plan: Plan, *, holder: str, lease: float) -> Sequence[Claim]:
+    async def claim(self, plan: Plan, *, holder: str, lease: float, place: str = "") -> Sequence[Claim]:
         """Claim every change of the plan, all or none, for `lease` seconds.
 
+        Two claims exclude each other when one changes a component that the other changes or has for a neighbour.
         Raises `StalePlan` if the head is not `plan.parent` or a number is taken, `ClaimRefused` if somebody
-        holds one of the components (also when the lease ran out: that claim is to be recovered first).
+        holds one of the components (also when the lease ran out: that claim is to be recovered first) or the
+        environment lives at another place.
         """
         ...
 
     async def take_over(self, claim: Claim, *, holder: str, lease: float, vanished: bool = False) -> Claim:
         """Replace an expired claim by one with a younger epoch, the same number and plan.
 
-        Raises `ClaimRefused` while its lease lasts, unless the caller knows that its holder has `vanished`; also
-        if somebody else took it over in the meantime.
+        Raises `ClaimRefused` while its lease lasts, unless it is unsettled or the caller knows that its holder has
+        `vanished`; also if somebody else took it over in the meantime. The younger claim is `recovering` and no
+        longer unsettled.
         """
+        ...
+
+    async def unsettle(self, claim: Claim, why: str) -> Claim:
+        """Mark the claim as unsettled and end its lease. Raises `ClaimLost`."""
         ...
 
     async def renew(self, claim: Claim, *, lease: float) -> Claim:
@@ -145,15 +164,19 @@ class Store(Protocol):
         """A fresh number for a group that has to be born during undo. Raises `ClaimLost`."""
         ...
 
-    async def commit(self, claim: Claim, pins: Mapping[str, Pin | None], *, by: str, why: str) -> Revision:
+    async def commit(
+        self, claim: Claim, pins: Mapping[str, Pin | None], *, by: str, why: str, number: int | None = None
+    ) -> Revision:
         """Make revision `claim.number` on top of the head: its pins with these replaced (None: removed).
 
-        One transaction; journals `committed`. The claim stays until `release_claim`. Raises `ClaimLost`.
+        With `number`, make that one, which `reserve` gave. One transaction; journals `committed`. The claim stays
+        until `release_claim`. Raises `ClaimLost`.
         """
         ...
 
     async def release_claim(self, claim: Claim) -> None:
-        """Give the claim back; harmless when it is gone."""
+        """Give the claim back; harmless when it is gone. With the last claim of an environment that has no pins, the
+        environment lives nowhere."""
         ...
 
     async def append(self, event: Event) -> None:
@@ -161,9 +184,15 @@ class Store(Protocol):
         ...
 
     async def events(
-        self, *, environment: str | None = None, plan: str | None = None, limit: int = 1000
+        self,
+        *,
+        environment: str | None = None,
+        plan: str | None = None,
+        kind: str | None = None,
+        subject: str | None = None,
+        limit: int = 1000,
     ) -> Sequence[Event]:
-        """The last `limit` events, oldest first."""
+        """The last `limit` events that fit, oldest first."""
         ...
 
     async def close(self) -> None:

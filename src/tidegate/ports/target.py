@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from tidegate.model.address import GroupAddress
+from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.observed import Observed
 from tidegate.model.step import Step
 
@@ -28,7 +29,15 @@ class Outcome:
 
 
 class Target(Protocol):
-    """One semantics for every place where environments live. The conformance suite is `tidegate.testing`."""
+    """One semantics for every place where environments live. The conformance suite is `tidegate.testing`.
+
+    `place` names it, so that nobody changes an environment at one place while it lives at another.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where environments of this target live, such as `local:HOST:FOLDER`."""
+        ...
 
     async def observe(self, environment: str) -> Observed:
         """What is there now. Raises `TargetUnreachable` when it cannot see; never reports absence instead."""
@@ -42,8 +51,11 @@ class Target(Protocol):
         """
         ...
 
-    async def forget(self, environment: str) -> None:
-        """Give back everything kept for an environment that has no groups left (ports, listeners, folders)."""
+    async def forget(self, environment: str, *, data: bool = False) -> None:
+        """Give back everything kept for an environment that has no groups left (ports, listeners, folders).
+
+        With `data`, what outlives a plain `down` is destroyed as well: data folders, and what is known of runs.
+        """
         ...
 
     async def close(self) -> None:
@@ -86,3 +98,24 @@ class Surroundings:
 
     folder: str
     env: Mapping[str, str] = field(repr=False)
+
+
+@runtime_checkable
+class Attends(Protocol):
+    """Notices when an executor vanishes, and then has recovery started."""
+
+    def attending(self, environment: str) -> AbstractAsyncContextManager[None]:
+        """While inside, this process changes the environment; if it ends without leaving, that is noticed.
+
+        Never raises: a target that cannot watch now leaves recovery to the next command.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsOutput(Protocol):
+    """Keeps what runs print."""
+
+    def output(self, run: RunAddress, *, follow: bool = False) -> AsyncIterator[str]:
+        """The lines that a run printed, oldest first; with `follow`, until it has ended."""
+        ...

@@ -19,9 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from tidegate.errors import NotInStore, StoreError
 from tidegate.model.component import Artifact, Release
 from tidegate.model.digest import canonical, digest_bytes
-from tidegate.model.encoding import plan_from_json, plan_to_json, release_from_json, release_to_json
+from tidegate.model.encoding import plan_from_json, plan_to_json
 from tidegate.model.pins import Pin, Revision
 from tidegate.model.plan import Plan
+from tidegate.model.release_json import release_from_json, release_to_json
 from tidegate.ports.clock import Clock
 from tidegate.ports.store import Claim, EnvironmentRecord, Event
 from tidegate.stores import claims, revisions
