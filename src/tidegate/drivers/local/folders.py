@@ -71,6 +71,14 @@ class Folders:
         """What the agent writes for the instances of one environment."""
         return self.state / "environments" / environment
 
+    def data(self, environment: str, owner: str = "") -> Path:
+        """What outlives releases and a plain `down`: the folder of one component or resource, or all of them."""
+        return self.state / "data" / environment / owner
+
+    def resource_log(self, environment: str, resource: str) -> Path:
+        """Standard output and error of a resource over all its restarts."""
+        return self.logs(environment) / f"{resource}.0.log"
+
     def settings(self, group: GroupAddress) -> Path:
         """The settings file of one group."""
         return self.environment(group.environment) / f"{group.name}.settings.json"

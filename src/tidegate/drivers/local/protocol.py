@@ -9,9 +9,9 @@ from typing import Any
 from tidegate import errors
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Health, HealthKind
-from tidegate.model.observed import InstanceState, Observed, ObservedGroup, ObservedInstance
+from tidegate.model.observed import InstanceState, Observed, ObservedGroup, ObservedInstance, ObservedResource
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Grows with every change to what stands here; an agent that speaks another one is replaced."""
 
 
@@ -20,7 +20,9 @@ class GroupSpec:
     """All that an instance group is, apart from how many there are, where its edges lead and secret values.
 
     `folder` is absolute. `env` holds plain values only, `secrets` references by variable name. `settings` is the
-    path of the group's settings file, "" for none. Times in milliseconds.
+    path of the group's settings file, "" for none, `data` that of the folder which belongs to the component, "" for
+    none. A `worker` has no address. `resources` are names of those of the environment that it uses. Times in
+    milliseconds.
     """
 
     address: GroupAddress
@@ -35,6 +37,33 @@ class GroupSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     settings: str = ""
+    data: str = ""
+    worker: bool = False
+    resources: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its instances are called, apart from their number."""
+        return self.address.name
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceSpec:
+    """A resource that the environment runs. `folder` is absolute: where it works, and its data where it has some.
+
+    `url` is a template with $PORT in it. Times in milliseconds.
+    """
+
+    environment: str
+    name: str
+    identity: str
+    command: str
+    url: str
+    folder: str
+    health: Health
+    grace: int
+    data: bool
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +108,25 @@ def spec_to_json(spec: GroupSpec) -> Json:
 
 def spec_from_json(data: Json) -> GroupSpec:
     """The opposite of `spec_to_json`."""
-    health = Health(**{**data["health"], "kind": HealthKind(data["health"]["kind"])})
-    return GroupSpec(**{**data, "address": some_group(data["address"]), "health": health})
+    health = _health_from_json(data["health"])
+    resources = tuple(data.get("resources", ()))
+    return GroupSpec(**{**data, "address": some_group(data["address"]), "health": health, "resources": resources})
+
+
+def resource_to_json(spec: ResourceSpec) -> Json:
+    """Every field by its name."""
+    data = asdict(spec)
+    data["health"]["kind"] = spec.health.kind.value
+    return data
+
+
+def resource_from_json(data: Json) -> ResourceSpec:
+    """The opposite of `resource_to_json`."""
+    return ResourceSpec(**{**data, "health": _health_from_json(data["health"])})
+
+
+def _health_from_json(data: Json) -> Health:
+    return Health(**{**data, "kind": HealthKind(data["kind"])})
 
 
 def start_to_json(request: StartRequest) -> Json:
@@ -122,6 +168,7 @@ def observed_to_json(observed: Observed) -> Json:
         ],
         "entries": {component: group_to_json(to) for component, to in observed.entries.items()},
         "urls": dict(observed.urls),
+        "resources": [{**asdict(found), "state": found.state.value} for found in observed.resources.values()],
     }
 
 
@@ -146,6 +193,10 @@ def observed_from_json(data: Json) -> Observed:
         groups={group.address: group for group in groups},
         entries={component: group_from_json(to) for component, to in data["entries"].items()},
         urls=data["urls"],
+        resources={
+            found["name"]: ObservedResource(**{**found, "state": InstanceState(found["state"])})
+            for found in data["resources"]
+        },
     )
 
 

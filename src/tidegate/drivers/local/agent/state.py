@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,20 +11,26 @@ from typing import Any
 
 from tidegate.drivers.local.protocol import (
     GroupSpec,
+    ResourceSpec,
     group_from_json,
     group_to_json,
+    resource_from_json,
+    resource_to_json,
     spec_from_json,
     spec_to_json,
 )
 from tidegate.errors import TargetError
 from tidegate.model.address import GroupAddress
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, FORMAT)
+"""Format 1 knew no resources, workers and data folders; the rest is the same."""
 
 
 @dataclass
 class InstanceRecord:
-    """One instance. `process` tells a living process from a later one with the same pid; "" while there is none."""
+    """One instance. `port` is 0 where it has no address. `process` tells a living process from a later one with the
+    same pid; "" while there is none."""
 
     index: int
     port: int
@@ -43,7 +50,10 @@ class Pointer:
 
 @dataclass
 class GroupRecord:
-    """One instance group. `candidate` is the port it can be looked at before it has an entry, 0 for none."""
+    """One instance group. `candidate` is the port it can be looked at before it has an entry, 0 for none.
+
+    Instances with an index of `replicas` or more are on their way out, and never started again.
+    """
 
     spec: GroupSpec
     replicas: int
@@ -58,8 +68,21 @@ class GroupRecord:
 
 
 @dataclass
+class ResourceRecord:
+    """One resource: supervised like an instance, behind no gateway."""
+
+    spec: ResourceSpec
+    instance: InstanceRecord
+
+    @property
+    def url(self) -> str:
+        """What components get."""
+        return re.sub(r"\$(PORT\b|\{PORT\})", str(self.instance.port), self.spec.url)
+
+
+@dataclass
 class EnvironmentRecord:
-    """One environment: its groups, its entries by component, and the youngest epoch seen for each component.
+    """One environment: its groups, its entries by component, the youngest epoch seen for each component, resources.
 
     `reserved` are ports of entries to come: their listeners are there before the switch, so that a port which somebody
     else has taken fails a start, unseen, and never a switch.
@@ -69,6 +92,7 @@ class EnvironmentRecord:
     entries: dict[str, Pointer] = field(default_factory=dict)
     reserved: dict[str, int] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
+    resources: dict[str, ResourceRecord] = field(default_factory=dict)
 
 
 @dataclass
@@ -90,6 +114,11 @@ class State:
         """Of all environments."""
         for environment in self.environments.values():
             yield from environment.groups.values()
+
+    def resources(self) -> Iterator[ResourceRecord]:
+        """Of all environments."""
+        for environment in self.environments.values():
+            yield from environment.resources.values()
 
 
 def save(state: State, file: Path) -> None:
@@ -117,7 +146,7 @@ def load(file: Path) -> State:
 
 
 def _check_format(number: int) -> None:
-    if number != FORMAT:
+    if number not in READABLE:
         raise ValueError(f"it has format {number}, this version of tidegate knows {FORMAT}")
 
 
@@ -137,6 +166,10 @@ def _to_json(state: State) -> dict[str, Any]:
             "entries": _pointers_to_json(environment.entries),
             "reserved": environment.reserved,
             "epochs": environment.epochs,
+            "resources": [
+                {"spec": resource_to_json(resource.spec), "instance": asdict(resource.instance)}
+                for resource in environment.resources.values()
+            ],
         }
         for name, environment in state.environments.items()
     }
@@ -158,6 +191,12 @@ def _environment_from_json(data: dict[str, Any]) -> EnvironmentRecord:
         entries=_pointers_from_json(data["entries"]),
         reserved=data["reserved"],
         epochs=data["epochs"],
+        resources={
+            resource["spec"]["name"]: ResourceRecord(
+                resource_from_json(resource["spec"]), InstanceRecord(**resource["instance"])
+            )
+            for resource in data.get("resources", ())
+        },
     )
 
 
