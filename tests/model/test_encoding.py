@@ -20,13 +20,12 @@ from tidegate.model.encoding import (
     pins_to_json,
     plan_from_json,
     plan_to_json,
-    release_from_json,
-    release_to_json,
     step_from_json,
     step_to_json,
 )
 from tidegate.model.pins import Pin, Secret, Shape
 from tidegate.model.plan import Change, Phase, PinChange, Plan, PlannedStep
+from tidegate.model.release_json import release_from_json, release_to_json
 from tidegate.model.step import (
     EdgeMove,
     EntryMove,

@@ -59,17 +59,6 @@ def test_a_release_of_uncommitted_sources_never_leaves_the_first_environment() -
     assert not plan(current={"backend": pin(dirty)}).empty
 
 
-def test_what_can_listen_on_one_port_only_is_not_started_beside_itself() -> None:
-    """The fix is named."""
-    old, new = (
-        Release(f"sha256:{n}", "backend", Kind.SERVICE, "shop", Runtime(run=f"x{n}", port=3000)) for n in (1, 2)
-    )
-    world = World({"backend": pin(old)}, {"backend": pin(new)}, {r.digest: r for r in (old, new)})
-    with pytest.raises(UnsafePlan, match="beside the old") as refusal:
-        world.plan(world.running(), current=world.current, wanted=world.wanted, number=100)
-    assert "$PORT" in refusal.value.hint
-
-
 def test_up_leaves_the_components_of_other_checkouts_alone() -> None:
     """Only removal by name takes something away."""
     other = release("orders", 1)

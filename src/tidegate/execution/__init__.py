@@ -6,5 +6,7 @@ Makes no choices: what to do stands in the plan. Never knows a kind of target or
 
 from tidegate.execution.apply import Executor
 from tidegate.execution.progress import Applied, ChangeResult, Fate, Moment, Progress, Stage
+from tidegate.execution.recover import Recovery
+from tidegate.execution.settle import Place
 
-__all__ = ["Applied", "ChangeResult", "Executor", "Fate", "Moment", "Progress", "Stage"]
+__all__ = ["Applied", "ChangeResult", "Executor", "Fate", "Moment", "Place", "Progress", "Recovery", "Stage"]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import anyio
 
-from tidegate.errors import ClaimLost, OldEpoch, StepFailed, StoreError, TidegateError
+from tidegate.errors import ClaimLost, OldEpoch, StepFailed, TidegateError
 from tidegate.execution.claim import LEASE, Lease
 from tidegate.execution.progress import Applied, ChangeResult, Fate, Reporter, Stage
-from tidegate.execution.recover import settle
+from tidegate.execution.recover import unsettle
 from tidegate.execution.run import Runner
+from tidegate.execution.settle import Place, attending, settle
 from tidegate.model.component import Release
 from tidegate.model.pins import Revision
-from tidegate.model.plan import Change, Phase, Plan
+from tidegate.model.plan import Change, Plan
+from tidegate.planning import Limit
 from tidegate.ports.store import Claim, Store
 from tidegate.ports.target import Target
 
 
 class Executor:
-    """Applies plans to one target. `holder` names this process, `by` the person, for the journal and the claims."""
+    """Applies plans to one target. `holder` names this process, `by` the person, for the journal and the claims;
+    `limit` is how much may run beside what runs already while a change is put back."""
 
-    def __init__(self, store: Store, target: Target, *, holder: str, by: str, reporter: Reporter) -> None:
+    def __init__(
+        self, store: Store, target: Target, *, holder: str, by: str, reporter: Reporter, limit: Limit | None = None
+    ) -> None:
+        self._place = Place(store, target, limit or Limit())
         self._store = store
         self._target = target
         self._holder = holder
@@ -44,29 +50,32 @@ class Executor:
         its result says why, and what was put back.
         """
         await self._store.put_plan(plan)
-        claims = await self._store.claim(plan, holder=self._holder, lease=LEASE)
-        results: dict[int, ChangeResult] = {}
+        async with attending(self._target, plan.environment):
+            claims = await self._store.claim(plan, holder=self._holder, lease=LEASE, place=self._target.place)
+            results: dict[int, ChangeResult] = {}
+            course = Course(plan, releases, why, Turns(plan.changes))
 
-        async def one(change: Change, claim: Claim) -> None:
-            results[change.number] = await self._apply_change(plan, change, claim, releases, why)
+            async def one(change: Change, claim: Claim) -> None:
+                try:
+                    results[change.number] = await self._apply_change(course, change, claim)
+                finally:
+                    course.turns.ended(change)
 
-        async with anyio.create_task_group() as group:
-            for change, claim in zip(plan.changes, claims, strict=True):
-                group.start_soon(one, change, claim)
+            async with anyio.create_task_group() as group:
+                for change, claim in zip(plan.changes, claims, strict=True):
+                    group.start_soon(one, change, claim)
         return Applied(plan, tuple(results[change.number] for change in plan.changes))
 
-    async def _apply_change(
-        self, plan: Plan, change: Change, claim: Claim, releases: Mapping[str, Release], why: str
-    ) -> ChangeResult:
+    async def _apply_change(self, course: Course, change: Change, claim: Claim) -> ChangeResult:
         runner = Runner(
-            self._store, self._target, plan=plan, change=change, claim=claim, actor=self._by, report=self._report
+            self._store, self._target, plan=course.plan, change=change, claim=claim, actor=self._by, report=self._report
         )
         async with Lease(self._store, claim) as lease:
             try:
                 runner.stage(Stage.CLAIMED)
-                failure, revision = await self._go_forward(runner, change, lease, why)
+                failure, revision = await self._go_forward(runner, change, lease, course)
                 if failure is not None:
-                    return await self._go_back(runner, change, claim, releases, failure)
+                    return await self._go_back(runner, change, claim, course.releases, failure)
                 unfinished = await self._finish(runner, change)
             except (ClaimLost, OldEpoch) as error:
                 return ChangeResult(change, Fate.UNSETTLED, failure=error)
@@ -74,7 +83,7 @@ class Executor:
             return ChangeResult(change, Fate.COMMITTED, revision, unfinished=unfinished)
 
     async def _go_forward(
-        self, runner: Runner, change: Change, lease: Lease, why: str
+        self, runner: Runner, change: Change, lease: Lease, course: Course
     ) -> tuple[TidegateError | None, Revision | None]:
         """Prepare, switch and commit; the failure, or the revision (None when no pin differed)."""
         with anyio.CancelScope() as scope:
@@ -82,13 +91,12 @@ class Executor:
             if self._stopped:
                 scope.cancel()
             try:
-                runner.stage(Stage.PREPARING)
-                await runner.run(change.steps, Phase.PREPARE)
-                runner.stage(Stage.SWITCHING)
-                await runner.run(change.steps, Phase.SWITCH)
+                await course.turns.wait(change)
+                await runner.journal("claimed", body={"why": course.why} if course.why else {})
+                await runner.until_commit(change)
                 lease.check()
                 with anyio.CancelScope(shield=True):
-                    revision = await self._commit(runner, change, why)
+                    revision = await self._commit(runner, change, course.why)
             except (ClaimLost, OldEpoch):
                 raise
             except TidegateError as failure:
@@ -116,21 +124,19 @@ class Executor:
         try:
             with anyio.CancelScope(shield=True):
                 await runner.journal("undoing", body={"because": str(failure)})
-                put_back = await settle(self._store, self._target, claim, releases, runner)
+                put_back = await settle(self._place, claim, change, releases, runner)
                 await runner.journal("undone", body={"because": str(failure)})
                 await self._store.release_claim(claim)
         except TidegateError as error:
-            with suppress(StoreError):
-                await runner.journal("unsettled", body={"because": str(failure), "undo": str(error)})
+            await unsettle(self._place, claim, runner, error, because=str(failure))
             return ChangeResult(change, Fate.UNSETTLED, failure=failure, unfinished=error)
         runner.stage(Stage.DONE)
         return ChangeResult(change, Fate.UNDONE, failure=failure, put_back=tuple(put_back))
 
     async def _finish(self, runner: Runner, change: Change) -> TidegateError | None:
         """Remove what nothing pins. A failure here is reported, not undone: the claim stays for the next command."""
-        runner.stage(Stage.FINISHING)
         try:
-            await runner.run(change.steps, Phase.FINISH)
+            await runner.after_commit(change)
             await runner.journal("finished")
             await self._store.release_claim(runner.claim)
         except (ClaimLost, OldEpoch):
@@ -138,3 +144,37 @@ class Executor:
         except TidegateError as error:
             return error
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One plan that is being carried out."""
+
+    plan: Plan
+    releases: Mapping[str, Release]
+    why: str
+    turns: Turns
+
+
+class Turns:
+    """Lets changes begin one group after the other, where not all of them have room at once."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self._open = {change.number: change.turn for change in changes}
+        self._waiting = {change.turn: anyio.Event() for change in changes}
+        self._let()
+
+    async def wait(self, change: Change) -> None:
+        """Return when all changes with a lower turn ended."""
+        await self._waiting[change.turn].wait()
+
+    def ended(self, change: Change) -> None:
+        """Say that a change ended, however."""
+        self._open.pop(change.number, None)
+        self._let()
+
+    def _let(self) -> None:
+        lowest = min(self._open.values(), default=None)
+        for turn, event in self._waiting.items():
+            if lowest is not None and turn <= lowest:
+                event.set()

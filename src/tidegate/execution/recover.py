@@ -1,97 +1,240 @@
-"""Undo, recovery and repair: one function. What the store holds is wanted; what is there is observed; plan, apply."""
+"""After an executor vanished, or could neither go on nor back: recover, resume, undo, abandon."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
+import anyio
+
+from tidegate.errors import ClaimLost, ClaimRefused, OldEpoch, StoreError, TidegateError, UsageError
+from tidegate.execution.claim import LEASE, Lease
 from tidegate.execution.progress import Reporter
 from tidegate.execution.run import Runner
-from tidegate.model.component import Release
-from tidegate.model.pins import Pins
-from tidegate.model.plan import Phase, Plan, PlannedStep
-from tidegate.model.step import Start, Step
+from tidegate.execution.settle import (
+    Place,
+    attending,
+    head_pins,
+    is_committed,
+    known_releases,
+    look,
+    settle,
+)
+from tidegate.model.component import Kind, RunKind
+from tidegate.model.observed import Observed, RunState
+from tidegate.model.pins import Pin, Pins
+from tidegate.model.plan import Change, PinChange
+from tidegate.model.step import Assume
 from tidegate.planning import Policy, make_plan
-from tidegate.ports.store import Claim, EnvironmentRecord, Store
-from tidegate.ports.target import Target
+from tidegate.ports.store import Claim
+from tidegate.ports.target import Epoch
+
+PATIENCE = 60.0  # seconds to wait for somebody else who recovers
+LOOK = 0.1
+
+Answers = Mapping[str, bool]
+"""Component -> whether the run that nobody saw end did all it should."""
 
 
-async def settle(
-    store: Store, target: Target, claim: Claim, releases: Mapping[str, Release], runner: Runner
-) -> list[PlannedStep]:
-    """Bring the claimed components to what the head revision says; returns the steps that were taken.
+class Recovery:
+    """Takes over claims and settles them. `holder` names this process, `by` the person; `vanished` tells of a holder
+    whether it is known to be gone."""
 
-    Before a commit that undoes a change; after it, that finishes one. Raises what a step raises.
-    """
-    record = await store.environment(claim.environment)
-    pins = await head_pins(store, record)
-    known = {**releases, **await releases_of(store, pins)}
-    observed = await target.observe(claim.environment)
+    def __init__(
+        self, place: Place, *, holder: str, by: str, report: Reporter, vanished: Callable[[str], bool]
+    ) -> None:
+        self._place = place
+        self._store = place.store
+        self._target = place.target
+        self._holder = holder
+        self._by = by
+        self._report = report
+        self._vanished = vanished
 
-    def plan(number: int) -> Plan:
-        return make_plan(
+    async def recover(self, environment: str, *, by_hand: bool) -> list[Claim]:
+        """Settle every change whose executor vanished: back to the parent before its commit, on to the end after it.
+
+        By hand also those that are unsettled, and one whose executor lives is refused with `ClaimRefused`; otherwise
+        both are left alone. Somebody else who recovers is waited for. A change that cannot be settled becomes
+        unsettled, and what prevented it is raised.
+        """
+        settled = []
+        for stale in (await self._store.environment(environment)).claims:
+            if stale.unsettled and not by_hand:
+                continue
+            if stale.recovering and not stale.unsettled and not self._vanished(stale.holder):
+                await self._other_recovers(stale)
+            try:
+                claim, change, runner = await self._take_over(stale)
+            except ClaimRefused:
+                if by_hand and any(self._same(stale, held) for held in await self._claims(environment)):
+                    raise
+                continue
+            async with attending(self._target, environment), Lease(self._store, claim):
+                await runner.journal("recovering")
+                await self._attempt(claim, runner, settle(self._place, claim, change, {}, runner))
+                await runner.journal("recovered")
+                await self._store.release_claim(claim)
+            settled.append(claim)
+        return settled
+
+    async def resume(self, environment: str, answers: Answers, only: Sequence[str] = ()) -> list[Claim]:
+        """Go forward: bring the components of each change that hangs to what it wanted, and commit it."""
+        return await self._each(environment, only, answers, "resuming", self._go_on)
+
+    async def undo(self, environment: str, answers: Answers, only: Sequence[str] = ()) -> list[Claim]:
+        """Go back, or, for a change that is committed, on to its end."""
+
+        async def back(claim: Claim, change: Change, runner: Runner) -> None:
+            await settle(self._place, claim, change, {}, runner)
+
+        return await self._each(environment, only, answers, "undoing", back)
+
+    async def abandon(self, environment: str, because: str, only: Sequence[str] = ()) -> list[Claim]:
+        """Give up: what is observed of each change that hangs becomes a new revision, whatever it is."""
+
+        async def record(claim: Claim, change: Change, runner: Runner) -> None:
+            observed = await look(self._place, environment)
+            await self._assume(claim, observed, dict.fromkeys(claim.components, RunState.ABANDONED))
+            head = await head_pins(self._store, await self._store.environment(environment))
+            known = await known_releases(self._store, head, change, {})
+            kinds = {release.component: release.kind for release in known.values()}
+            pins = {entry.component: _as_observed(entry, kinds, head, observed) for entry in change.pins}
+            number = await self._store.reserve(claim) if await is_committed(self._store, claim) else None
+            await self._store.commit(claim, pins, by=self._by, why=because, number=number)
+            await runner.journal("abandoned", body={"because": because})
+
+        return await self._each(environment, only, {}, "abandoning", record)
+
+    async def _each(
+        self,
+        environment: str,
+        only: Sequence[str],
+        answers: Answers,
+        kind: str,
+        act: Callable[[Claim, Change, Runner], Awaitable[None]],
+    ) -> list[Claim]:
+        hanging = [
+            claim for claim in await self._claims(environment) if not only or set(only).intersection(claim.components)
+        ]
+        if not hanging:
+            raise UsageError(
+                f"cannot find a change that hangs in {environment}",
+                "Nothing there was left in the middle.",
+                hint=f"`tidegate status {environment}` shows how things stand.",
+            )
+        done = []
+        for stale in hanging:
+            claim, change, runner = await self._take_over(stale)
+            async with attending(self._target, environment), Lease(self._store, claim):
+                await runner.journal(kind, body={"answers": dict(answers)} if answers else {})
+                states = {name: RunState.DONE if ran else None for name, ran in answers.items()}
+                if states:
+                    await self._assume(claim, await look(self._place, environment), states)
+                await self._attempt(claim, runner, act(claim, change, runner))
+                await runner.journal("settled")
+                await self._store.release_claim(claim)
+            done.append(claim)
+        return done
+
+    async def _go_on(self, claim: Claim, change: Change, runner: Runner) -> None:
+        if not change.repins or await is_committed(self._store, claim):
+            await settle(self._place, claim, change, {}, runner)
+            return
+        record = await self._store.environment(claim.environment)
+        head = await head_pins(self._store, record)
+        new = {entry.component: entry.new for entry in change.pins}
+        wanted: Pins = {name: pin for name, pin in {**head, **new}.items() if pin is not None}
+        plan = make_plan(
             environment=claim.environment,
             parent=record.head,
-            number=number,
-            current=pins,
-            wanted=pins,
-            observed=observed,
-            releases=known,
-            policy=Policy(),
+            number=claim.number,
+            current=head,
+            wanted=wanted,
+            observed=await look(self._place, claim.environment),
+            releases=await known_releases(self._store, head, change, {}),
+            policy=Policy(max_extra=self._place.limit),
             scope=frozenset(claim.components),
+            as_one=True,
+        )
+        await self._store.put_plan(plan)
+        runner.act_by(plan)
+        for found in plan.changes:
+            await runner.until_commit(found)
+        claimed = await self._store.events(environment=claim.environment, plan=claim.plan, kind="claimed", limit=1)
+        await self._store.commit(claim, new, by=self._by, why=claimed[0].body.get("why", "") if claimed else "")
+        for found in plan.changes:
+            await runner.after_commit(found)
+
+    async def _attempt(self, claim: Claim, runner: Runner, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except (ClaimLost, OldEpoch):
+            raise
+        except TidegateError as error:
+            await unsettle(self._place, claim, runner, error)
+            raise
+
+    async def _assume(self, claim: Claim, observed: Observed, states: Mapping[str, RunState | None]) -> None:
+        """Tell the target what became of the runs of some components that did not end well."""
+        epoch = Epoch(claim.environment, claim.epoch, claim.components)
+        for run in observed.runs.values():
+            open_ = run.state in {RunState.INTERRUPTED, RunState.FAILED} and run.address.what is not RunKind.TASK
+            if open_ and run.address.component in states and run.address.component in claim.components:
+                await self._target.run(Assume(run.address, states[run.address.component]), epoch)
+
+    async def _take_over(self, stale: Claim) -> tuple[Claim, Change, Runner]:
+        claim = await self._store.take_over(
+            stale, holder=self._holder, lease=LEASE, vanished=self._vanished(stale.holder)
+        )
+        plan = await self._store.plan(claim.plan)
+        change = next(change for change in plan.changes if change.number == claim.number)
+        runner = Runner(
+            self._store, self._target, plan=plan, change=change, claim=claim, actor=self._by, report=self._report
+        )
+        return claim, change, runner
+
+    async def _other_recovers(self, stale: Claim) -> None:
+        """Wait until somebody else has settled this claim. Raises `ClaimRefused` when that takes too long."""
+        with anyio.move_on_after(PATIENCE):
+            while any(self._same(stale, held) for held in await self._claims(stale.environment)):
+                if self._vanished(stale.holder):
+                    return
+                await anyio.sleep(LOOK)
+            return
+        raise ClaimRefused(
+            f"cannot wait any longer for {stale.environment}",
+            f"{', '.join(stale.components)} is being recovered by {stale.holder}.",
+            hint=f"`tidegate status {stale.environment}` shows how far it is.",
         )
 
-    undo = plan(0)
-    if any(_is_born(planned.step, 0) for change in undo.changes for planned in change.steps):
-        undo = plan(await store.reserve(claim))
-    taken: list[PlannedStep] = []
-    for change in undo.changes:
-        for phase in Phase:
-            await runner.run(change.steps, phase)
-        taken += change.steps
-    return taken
+    async def _claims(self, environment: str) -> Sequence[Claim]:
+        return (await self._store.environment(environment)).claims
+
+    @staticmethod
+    def _same(one: Claim, other: Claim) -> bool:
+        return one.epoch == other.epoch and not other.unsettled
 
 
-def _is_born(step: Step, number: int) -> bool:
-    return isinstance(step, Start) and step.group.born == number
+async def unsettle(place: Place, claim: Claim, runner: Runner, error: TidegateError, because: str = "") -> None:
+    """Let the store say that this change could neither be finished nor be undone.
 
-
-async def recover(
-    store: Store,
-    target: Target,
-    environment: str,
-    *,
-    holder: str,
-    lease: float,
-    actor: str,
-    report: Reporter,
-    vanished: Callable[[str], bool] = lambda _: False,
-) -> list[Claim]:
-    """Take over every claim of an environment whose executor vanished, and settle its components.
-
-    Before the commit that means back to the parent, after it, on to the end. Returns the claims that were
-    settled. `vanished` tells of a holder whether it is known to be gone; others keep their claim until the lease
-    runs out. Raises `ClaimRefused` for such a claim.
+    A store that cannot be written is no reason to give up: then the claim expires, and the next command tries again.
     """
-    record = await store.environment(environment)
-    settled = []
-    for stale in record.claims:
-        claim = await store.take_over(stale, holder=holder, lease=lease, vanished=vanished(stale.holder))
-        plan = await store.plan(claim.plan)
-        change = next(change for change in plan.changes if change.number == claim.number)
-        runner = Runner(store, target, plan=plan, change=change, claim=claim, actor=actor, report=report)
-        await runner.journal("recovering")
-        await settle(store, target, claim, {}, runner)
-        await runner.journal("recovered")
-        await store.release_claim(claim)
-        settled.append(claim)
-    return settled
+    with suppress(StoreError):
+        await runner.journal("unsettled", body={"because": because, "undo": str(error)})
+        if not isinstance(error, StoreError):
+            await place.store.unsettle(claim, str(error))
 
 
-async def head_pins(store: Store, record: EnvironmentRecord) -> Pins:
-    """The pins of the head revision; none for an environment that has no revision."""
-    return (await store.revision(record.name, record.head)).pins if record.head else {}
-
-
-async def releases_of(store: Store, pins: Pins) -> dict[str, Release]:
-    """All releases that some pins name. Raises `NotInStore`."""
-    return {pin.release: await store.release(pin.release) for pin in pins.values()}
+def _as_observed(entry: PinChange, kinds: Mapping[str, Kind], head: Pins, observed: Observed) -> Pin | None:
+    """Which of the pins that a component might have is the one that answers; None if none of them does."""
+    if kinds.get(entry.component) is Kind.TASK:
+        return head.get(entry.component)
+    serving = observed.entries.get(entry.component)
+    groups = [group for group in observed.groups.values() if group.address.component == entry.component]
+    groups.sort(key=lambda group: (group.address == serving, group.healthy, group.address.born), reverse=True)
+    for pin in (head.get(entry.component), entry.old, entry.new):
+        if pin is not None and groups and groups[0].identity == pin.identity:
+            return pin
+    return None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import anyio
+
 from tidegate.errors import TidegateError
 from tidegate.execution.progress import Moment, Progress, Reporter, Stage
 from tidegate.execution.schedule import in_order
 from tidegate.model.plan import Change, Phase, Plan, PlannedStep
+from tidegate.model.step import Replace
 from tidegate.ports.store import Claim, Event, Store
 from tidegate.ports.target import Epoch, Outcome, Target
 
@@ -27,15 +30,38 @@ class Runner:
         self._actor = actor
         self._report = report
         self._stage = Stage.CLAIMED
+        self._acting = plan.digest
 
     def stage(self, stage: Stage) -> None:
         """Tell where the change is."""
         self._stage = stage
         self._tell(Moment.STAGE)
 
-    async def run(self, steps: Sequence[PlannedStep], phase: Phase) -> None:
-        """Run those of one phase. Raises the first failure, after the others were cancelled."""
-        await in_order([planned for planned in steps if planned.phase is phase], self._run_step)
+    def act_by(self, plan: Plan) -> None:
+        """From now on the steps are those of another plan (undo, resumption); the journal names it."""
+        self._acting = plan.digest
+
+    async def run(self, steps: Sequence[PlannedStep], phase: Phase, wave: int) -> None:
+        """Run those of one phase of one wave. Raises the first failure, after the others were cancelled."""
+        chosen = [planned for planned in steps if planned.phase is phase and planned.wave == wave]
+        await in_order(chosen, self._run_step)
+
+    async def until_commit(self, change: Change) -> None:
+        """Everything that comes before the commit of a change."""
+        last = change.waves - 1
+        for wave in range(change.waves):
+            self.stage(Stage.PREPARING)
+            await self.run(change.steps, Phase.PREPARE, wave)
+            self.stage(Stage.SWITCHING)
+            await self.run(change.steps, Phase.SWITCH, wave)
+            if wave < last:
+                self.stage(Stage.FINISHING)
+                await self.run(change.steps, Phase.FINISH, wave)
+
+    async def after_commit(self, change: Change) -> None:
+        """Everything that comes after it."""
+        self.stage(Stage.FINISHING)
+        await self.run(change.steps, Phase.FINISH, change.waves - 1)
 
     async def journal(
         self, kind: str, *, step: str = "", subject: str = "", body: Mapping[str, Any] | None = None
@@ -56,15 +82,20 @@ class Runner:
 
     async def _run_step(self, planned: PlannedStep) -> None:
         epoch = Epoch(self.claim.environment, self.claim.epoch, self.claim.components)
-        await self.journal("step-begun", step=planned.id)
+        acting = {} if self._acting == self._plan.digest else {"plan": self._acting}
+        await self.journal("step-begun", step=planned.id, body=acting)
         self._tell(Moment.BEGUN, planned)
+        begun = anyio.current_time()
         try:
             outcome = await self._target.run(planned.step, epoch)
         except TidegateError as error:
-            await self.journal("step-failed", step=planned.id, body={"because": str(error)})
+            await self.journal("step-failed", step=planned.id, body={**acting, "because": str(error)})
             self._tell(Moment.FAILED, planned, error=error)
             raise
-        await self.journal("step-done", step=planned.id)
+        await self.journal("step-done", step=planned.id, body=acting)
+        if isinstance(planned.step, Replace) and planned.step.stops:
+            lasted = round(anyio.current_time() - begun, 3)
+            await self.journal("interrupted", subject=planned.step.group.component, body={"seconds": lasted})
         self._tell(Moment.DONE, planned, outcome=outcome)
 
     def _tell(

@@ -8,6 +8,8 @@ from typing import Any
 
 from tidegate.model.digest import digest
 
+RUN_TIMEOUT = 600_000  # milliseconds that a command which runs to its end may take, unless it says otherwise
+
 
 class Kind(StrEnum):
     """The kinds of components that can be released and pinned.
@@ -64,7 +66,7 @@ class Hook:
     run: str
     undo: str | None = None
     retry: bool = False
-    timeout: int = 600_000
+    timeout: int = RUN_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Runtime:
     data: bool = False
     resources: tuple[str, ...] = ()
     retry: bool = False
-    timeout: int = 600_000
+    timeout: int = RUN_TIMEOUT
 
     def hook(self, what: RunKind) -> Hook | None:
         """The command that runs to its end as `what`; None if there is none."""
@@ -131,7 +133,8 @@ class Release:
     @property
     def replaced(self) -> bool:
         """Whether old instances have to stop before new ones start."""
-        return self.kind is Kind.WORKER or self.runtime.data or not self.runtime.overlap
+        runtime = self.runtime
+        return self.kind is Kind.WORKER or runtime.data or runtime.port is not None or not runtime.overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ def runtime_to_json(runtime: Runtime) -> dict[str, Any]:
         "retry": runtime.retry,
         "timeout": runtime.timeout,
     }
-    plain = {"overlap": True, "data": False, "resources": [], "retry": False, "timeout": 600_000}
+    plain = {"overlap": True, "data": False, "resources": [], "retry": False, "timeout": RUN_TIMEOUT}
     return found | {name: value for name, value in later.items() if value != plain.get(name)}
 
 

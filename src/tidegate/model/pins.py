@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tidegate.model.component import Health, health_to_json
@@ -30,7 +30,7 @@ class Resource:
 
     run: str
     url: str
-    health: Health = Health()
+    health: Health = field(default_factory=Health)
     data: bool = False
     grace: int = 10_000
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.model.component import (
+    RUN_TIMEOUT,
     Health,
     HealthKind,
     Hook,
@@ -86,7 +87,7 @@ def _runtime(value: Any) -> Runtime:
         data=truth(found.get("data", False), "data"),
         resources=texts(found.get("resources", []), "resources"),
         retry=truth(found.get("retry", False), "retry"),
-        timeout=number(found.get("timeout", Runtime.timeout), "timeout"),
+        timeout=number(found.get("timeout", RUN_TIMEOUT), "timeout"),
     )
 
 

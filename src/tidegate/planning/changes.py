@@ -2,78 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
 
-from tidegate.model.address import GroupAddress
-from tidegate.model.component import Release
-from tidegate.model.observed import Observed, ObservedGroup
-from tidegate.model.pins import Pin, Pins, Value
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """All that one planning looks at, indexed once: groups by component, dependents by need.
-
-    `chosen` holds, per wanted component, the running group that can be used again, if there is one.
-    """
-
-    current: Pins
-    wanted: Pins
-    observed: Observed
-    releases: Mapping[str, Release]
-    groups: Mapping[str, tuple[ObservedGroup, ...]]
-    chosen: Mapping[str, ObservedGroup]
-    dependents: Mapping[str, tuple[ObservedGroup, ...]] = field(default_factory=dict)
-
-    def needs(self, pin: Pin) -> tuple[str, ...]:
-        """What the release of this pin needs."""
-        return self.releases[pin.release].runtime.needs
+from tidegate.model.pins import Pin, Value
+from tidegate.planning.drift import drift
+from tidegate.planning.runs import to_revert
+from tidegate.planning.scene import Scene
 
 
-def look(current: Pins, wanted: Pins, observed: Observed, releases: Mapping[str, Release]) -> Scene:
-    """Index what was observed and choose the groups that are used again."""
-    groups: dict[str, list[ObservedGroup]] = {}
-    for group in observed.groups.values():
-        groups.setdefault(group.address.component, []).append(group)
-    for several in groups.values():
-        several.sort(key=lambda group: group.address.born)
-    chosen: dict[str, ObservedGroup] = {}
-    for component, pin in wanted.items():
-        fitting = [group for group in groups.get(component, ()) if group.identity == pin.identity]
-        if len(fitting) > 1:
-            entry = observed.entries.get(component)
-            fitting.sort(key=lambda group: (group.address == entry, group.healthy, group.address.born))
-        if fitting:
-            chosen[component] = fitting[-1]
-    dependents: dict[str, list[ObservedGroup]] = {}
-    for group in chosen.values():
-        for need in group.edges:
-            dependents.setdefault(need, []).append(group)
-    return Scene(
-        current=current,
-        wanted=wanted,
-        observed=observed,
-        releases=releases,
-        groups={name: tuple(found) for name, found in groups.items()},
-        chosen=chosen,
-        dependents={name: tuple(found) for name, found in dependents.items()},
-    )
-
-
-def differences(scene: Scene, scope: Collection[str] | None) -> dict[str, tuple[str, ...]]:
-    """Component -> in words, why it differs. Only those of `scope`, if given."""
+def differences(scene: Scene, scope: Collection[str] | None, held: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Component -> in words, why it differs. Only those of `scope`, if given. Of what is `held` by somebody else's
+    change only the pins count: how it looks meanwhile says nothing."""
     names: Iterable[str] = (
         scene.current.keys() | scene.wanted.keys() | scene.groups.keys() | scene.observed.entries.keys()
-    )
+    ) | {name for name in scene.runs if to_revert(scene, name)}
     if scope is not None:
         names = [name for name in names if name in scope]
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
         old, new = scene.current.get(name), scene.wanted.get(name)
         why = [] if old == new else _between(old, new)
-        if old == new or old is None or new is None:
-            why += _drift(scene, name, new)
+        if (old == new or old is None or new is None) and name not in held:
+            why += drift(scene, name)
         if why:
             found[name] = tuple(why)
     return found
@@ -117,6 +67,9 @@ def _between(old: Pin | None, new: Pin | None) -> list[str]:
         why.append("is exposed" if new.shape.exposed else "is no longer exposed")
     if old.shape.env != new.shape.env:
         why.append("env: " + ", ".join(_names_changed(old.shape.env, new.shape.env)))
+    if old.shape.resources != new.shape.resources:
+        names = {name for name, _ in set(old.shape.resources) ^ set(new.shape.resources)}
+        why.append("resources: " + ", ".join(sorted(names)))
     return why
 
 
@@ -124,40 +77,14 @@ def _names_changed(old: tuple[tuple[str, Value], ...], new: tuple[tuple[str, Val
     return sorted({name for name, _ in set(old) ^ set(new)})
 
 
-def _drift(scene: Scene, name: str, pin: Pin | None) -> list[str]:
-    """In words, how the target differs from `pin` (None: nothing of it shall be there)."""
-    groups = scene.groups.get(name, ())
-    entries = scene.observed.entries
-    if pin is None:
-        return [f"{group.address.name} still runs" for group in groups] or (
-            ["its entry is still there"] if name in entries else []
-        )
-    group = scene.chosen.get(name)
-    why: list[str] = []
-    if group is None:
-        why.append("no group of it runs")
-    else:
-        if group.replicas != pin.shape.replicas:
-            why.append(f"{group.address.name} has {group.replicas} instances of {pin.shape.replicas}")
-        elif group.healthy < group.replicas:
-            why.append(f"{group.healthy} of {group.replicas} instances of {group.address.name} are healthy")
-        if entries.get(name) != group.address:
-            why.append("its entry leads elsewhere")
-        why += [
-            f"the edge of {other.address.name} leads elsewhere"
-            for other in scene.dependents.get(name, ())
-            if other.edges[name] != group.address
-        ]
-    why += [f"{other.address.name} is left over" for other in groups if other is not group]
-    return why
-
-
-def target_of(scene: Scene, name: str, part: Collection[str], number: int) -> GroupAddress | None:
-    """The group that answers for a component once a change with this number and these components is switched."""
-    if name not in scene.wanted:
-        return None
-    if name in scene.chosen:
-        return scene.chosen[name].address
-    if name in part:
-        return GroupAddress(scene.observed.environment, name, number)
-    return scene.observed.entries.get(name)
+def neighbours(scene: Scene, part: Collection[str]) -> tuple[str, ...]:
+    """Components outside of a part that are wired to some inside: needed by them, or in need of them; sorted."""
+    found: set[str] = set()
+    for pins in (scene.current, scene.wanted):
+        for name, pin in pins.items():
+            needs = scene.needs(pin)
+            if name in part:
+                found.update(needs)
+            elif any(need in part for need in needs):
+                found.add(name)
+    return tuple(sorted(found.difference(part)))

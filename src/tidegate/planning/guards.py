@@ -6,13 +6,15 @@ from collections.abc import Collection
 
 from tidegate.errors import UnsafePlan
 from tidegate.model.digest import short
-from tidegate.planning.changes import Scene
+from tidegate.planning.runs import check_interrupted
+from tidegate.planning.scene import Scene
 
 
 def check(scene: Scene, differing: Collection[str], *, allow_dirty: bool) -> None:
     """Raises `UnsafePlan`."""
     for name in sorted(differing):
         _nobody_is_left_without(scene, name)
+        check_interrupted(scene, name)
         pin = scene.wanted.get(name)
         if pin is None:
             continue
@@ -29,12 +31,6 @@ def check(scene: Scene, differing: Collection[str], *, allow_dirty: bool) -> Non
                 f"cannot bring release {short(release.digest)} of {name} into {scene.observed.environment}",
                 "It was made from sources that are not committed; such a release never leaves the first environment.",
                 hint="Commit, then try again." if release.commit else "Put it under git: git init, and commit.",
-            )
-        if release.runtime.port is not None and name not in scene.chosen and scene.groups.get(name):
-            raise UnsafePlan(
-                f"cannot start the new {name} beside the old",
-                f"It can listen on port {release.runtime.port} only, which the running group holds.",
-                hint="Let it listen on $PORT and drop `port:`, or bring the environment down first.",
             )
 
 

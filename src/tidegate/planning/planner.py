@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from tidegate.errors import UnsafePlan
 from tidegate.model.address import GroupAddress
-from tidegate.model.component import Release
+from tidegate.model.component import Release, RunKind
 from tidegate.model.digest import digest
 from tidegate.model.encoding import plan_to_json
-from tidegate.model.observed import Observed, ObservedGroup
+from tidegate.model.observed import Observed
 from tidegate.model.pins import Pins
 from tidegate.model.plan import Change, PinChange, Plan
-from tidegate.model.step import Start
+from tidegate.model.step import Provide, Replace
 from tidegate.planning import guards
-from tidegate.planning.changes import Scene, connected, differences, look, target_of
-from tidegate.planning.steps import steps_of
+from tidegate.planning.changes import connected, differences, neighbours
+from tidegate.planning.runs import is_due
+from tidegate.planning.scene import Scene, look, target_of
+from tidegate.planning.steps import Part, replaces, starts, steps_of
+from tidegate.planning.waves import Limit, Room, room_of, turns, waves
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +27,15 @@ class Policy:
     """What the environment says about its changes.
 
     `observe` in seconds (0: not at all); `max_errors` the tolerated share of answers 5xx, in 1/10,000;
-    `allow_dirty`: releases of sources that are not committed may enter (the first environment).
+    `allow_dirty`: releases of sources that are not committed may enter (the first environment). `max_extra`: how much
+    may run beside what runs already. `withdraw`: resources that nothing uses any more are stopped.
     """
 
     observe: int = 0
     max_errors: int = 100
     allow_dirty: bool = True
+    max_extra: Limit = field(default_factory=Limit)
+    withdraw: bool = True
 
 
 def make_plan(
@@ -42,46 +49,62 @@ def make_plan(
     releases: Mapping[str, Release],
     policy: Policy,
     scope: Collection[str] | None = None,
+    as_one: bool = False,
+    held: Collection[str] = (),
+    taken_back: Collection[str] = (),
 ) -> Plan:
     """What has to be done so that `observed` becomes `wanted`.
 
     `parent` is the head revision that `current` are the pins of; `number` the first free revision number.
-    `releases` holds every release that either set pins, and those of the groups observed are not needed.
-    With `scope` only these components are looked at, and all that differs in them is one change (undo, recovery).
-    Raises `UnsafePlan`.
+    `releases` holds every release that either set of pins names, and those of the groups observed are not needed.
+    With `scope` only these components are looked at; with `as_one` all that differs is one change (undo, recovery).
+    `held` are components that somebody else is changing: what is observed of them does not count. `taken_back` are
+    releases (known in `releases`) whose `before` has run for a change that is being undone.
+    Raises `UnsafePlan`; `RunInterrupted` where somebody has to say first what became of a run.
     """
-    scene = look(current, wanted, observed, releases)
-    why = differences(scene, scope)
+    scene = look(current, wanted, observed, releases, taken_back)
+    why = differences(scene, scope, held)
     guards.check(scene, why, allow_dirty=policy.allow_dirty)
-    parts = connected(scene, why) if scope is None else [tuple(sorted(why))] if why else []
-    changes = tuple(_change(scene, part, why, number + place, policy) for place, part in enumerate(parts))
-    plan = Plan(environment, parent, changes)
+    parts = [tuple(sorted(why))] * bool(why) if as_one else connected(scene, why)
+    changes = [_change(scene, part, why, number + place, policy) for place, part in enumerate(parts)]
+    rooms = [Room(change.peak_instances, change.peak_memory, change.unmeasured) for change in changes]
+    taking = turns(rooms, policy.max_extra)
+    _check_memory(observed, rooms, taking)
+    changes = [replace(change, turn=turn) for change, turn in zip(changes, taking, strict=True)]
+    plan = Plan(environment, parent, tuple(changes))
     return replace(plan, digest=digest("plan", plan_to_json(plan)))
 
 
 def _change(
-    scene: Scene, part: tuple[str, ...], why: Mapping[str, tuple[str, ...]], number: int, policy: Policy
+    scene: Scene, names: tuple[str, ...], why: Mapping[str, tuple[str, ...]], number: int, policy: Policy
 ) -> Change:
-    names = {*part}
-    for name in part:
+    around = {*names}
+    for name in names:
         if pin := scene.wanted.get(name):
-            names.update(scene.needs(pin))
-    targets: dict[str, GroupAddress | None] = {name: target_of(scene, name, part, number) for name in names}
-    steps = steps_of(scene, part, targets, observe=policy.observe, max_errors=policy.max_errors)
-    pins = tuple(PinChange(name, scene.current.get(name), scene.wanted.get(name), why[name]) for name in part)
-    extra, memory, unmeasured = _peak(scene, [planned.step for planned in steps if isinstance(planned.step, Start)])
-    return Change(
+            around.update(scene.needs(pin))
+    targets: dict[str, GroupAddress | None] = {name: target_of(scene, name, names, number) for name in around}
+    starting = {name: group for name in names if (group := targets[name]) and starts(scene, name)}
+    rooms = {name: room_of(scene, name, stopped=replaces(scene, name)) for name in starting}
+    part = Part(names, targets, starting, waves(scene, rooms, policy.max_extra))
+    steps = steps_of(scene, part, observe=policy.observe, max_errors=policy.max_errors, withdraw=policy.withdraw)
+    pins = tuple(PinChange(name, scene.current.get(name), scene.wanted.get(name), why[name]) for name in names)
+    peak = _peak(rooms, part)
+    irreversible = _irreversible(scene, names)
+    change = Change(
         number=number,
         pins=pins,
         steps=steps,
-        intent=_intent(scene.observed.environment, pins),
-        peak_instances=extra,
-        peak_memory=memory,
-        unmeasured=unmeasured,
+        intent=_intent(scene.observed.environment, pins, irreversible),
+        peak_instances=peak.instances,
+        peak_memory=peak.memory,
+        unmeasured=peak.unmeasured,
+        irreversible=irreversible,
+        neighbours=neighbours(scene, names),
     )
+    return replace(change, interrupts=_interrupts(scene, change))
 
 
-def _intent(environment: str, pins: tuple[PinChange, ...], irreversible: tuple[str, ...] = ()) -> str:
+def _intent(environment: str, pins: tuple[PinChange, ...], irreversible: tuple[str, ...]) -> str:
     """What people approve: pins from → to and what cannot be undone; nothing about processes or numbers."""
     return digest(
         "intent",
@@ -95,21 +118,42 @@ def _intent(environment: str, pins: tuple[PinChange, ...], irreversible: tuple[s
     )
 
 
-def _peak(scene: Scene, starts: list[Start]) -> tuple[int, int, int]:
-    """(instances, bytes, instances of unknown size) that run beside what runs now until the change is finished."""
-    instances = memory = unmeasured = 0
-    for start in starts:
-        running = scene.observed.groups.get(start.group)
-        extra = start.pin.shape.replicas - (len(running.instances) if running else 0)
-        if extra <= 0:
-            continue
-        instances += extra
-        each = _memory_of_one(scene.groups.get(start.group.component, ()))
-        memory += extra * each
-        unmeasured += 0 if each else extra
-    return instances, memory, unmeasured
+def _irreversible(scene: Scene, names: tuple[str, ...]) -> tuple[str, ...]:
+    found = []
+    for name in names:
+        for what in (RunKind.BEFORE, RunKind.AFTER):
+            if is_due(scene, name, what):
+                hook = scene.releases[scene.wanted[name].release].runtime.hook(what)
+                if hook is not None and hook.undo is None:
+                    found.append(f"`{what.value}` of {name}: {hook.run}")
+    return tuple(found)
 
 
-def _memory_of_one(groups: tuple[ObservedGroup, ...]) -> int:
-    sizes = [instance.memory for group in groups for instance in group.instances if instance.memory]
-    return sum(sizes) // len(sizes) if sizes else 0
+def _interrupts(scene: Scene, change: Change) -> tuple[str, ...]:
+    """Components, and resources, that stop before their successor starts."""
+    stopped = {step.step.group.component for step in change.steps if isinstance(step.step, Replace) and step.step.stops}
+    provided = {step.step.resource for step in change.steps if isinstance(step.step, Provide)}
+    return (*sorted(stopped), *sorted(provided & scene.observed.resources.keys()))
+
+
+def _peak(rooms: Mapping[str, Room], part: Part) -> Room:
+    """What runs beside what runs now at the worst moment."""
+    taken = [Room()] * (part.last + 1)
+    for name, room in rooms.items():
+        taken[part.wave(name)] += room
+    return max(taken, key=lambda room: (room.memory, room.instances))
+
+
+def _check_memory(observed: Observed, rooms: list[Room], taking: list[int]) -> None:
+    if not observed.memory_free:
+        return
+    for turn in set(taking):
+        memory = sum(room.memory for room, other in zip(rooms, taking, strict=True) if other == turn)
+        if memory > observed.memory_free:
+            raise UnsafePlan(
+                f"cannot start all of this beside what runs in {observed.environment}",
+                f"It takes about {memory / 2**20:.0f} MB more for a while; there are "
+                f"{observed.memory_free / 2**20:.0f} MB left.",
+                hint=f"Let it go in waves: max_extra: {{memory: {max(1, observed.memory_free // 2**21)}M}} in the "
+                "environment; or release fewer at once with --only.",
+            )

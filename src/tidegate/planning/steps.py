@@ -2,33 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tidegate.model.address import GroupAddress
+from tidegate.model.component import Kind, RunKind
+from tidegate.model.observed import ObservedGroup
 from tidegate.model.plan import Phase, PlannedStep
-from tidegate.model.step import Observe, Prepare, Retire, Scale, Start, Verify
-from tidegate.planning.changes import Scene
+from tidegate.model.step import (
+    Observe,
+    Prepare,
+    Provide,
+    Replace,
+    Retire,
+    Revert,
+    Run,
+    Scale,
+    Start,
+    Verify,
+    Withdraw,
+)
+from tidegate.planning.drift import missing_resources
+from tidegate.planning.runs import address, is_due, to_revert
+from tidegate.planning.scene import Scene
 from tidegate.planning.wiring import edges_from_birth, moves, watched_edges
 
+ORDER = list(Phase)
 
-def steps_of(
-    scene: Scene, part: Sequence[str], targets: Mapping[str, GroupAddress | None], *, observe: int, max_errors: int
-) -> tuple[PlannedStep, ...]:
-    """Prepare, switch and finish of one change. `targets` maps the components of `part` and all that they need."""
-    starting = {name: group for name in part if (group := targets[name]) and _starts(scene, name)}
-    steps = _prepare(scene, starting, targets)
-    route = moves(scene, part, targets)
-    if route.entries or route.edges:
-        steps.append(PlannedStep("route", Phase.SWITCH, route))
-    watched = {name: group for name in part if (group := targets[name])}
-    if observe and watched and steps:
-        born = {name: group for name, group in starting.items() if name not in scene.chosen}
-        step = Observe(
-            tuple(sorted(watched.values())), tuple(watched), watched_edges(scene, part, born), observe, max_errors
-        )
-        after = ("route",) if steps and steps[-1].id == "route" else ()
-        steps.append(PlannedStep("observe", Phase.SWITCH, step, after))
-    return in_reading_order((*steps, *_finish(scene, part)))
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One change before it has steps. `targets` maps its components and all that they need to their groups;
+    `starting` are those that need instances, `waves` says when each of them comes."""
+
+    names: Sequence[str]
+    targets: Mapping[str, GroupAddress | None]
+    starting: Mapping[str, GroupAddress]
+    waves: Mapping[str, int]
+
+    @property
+    def last(self) -> int:
+        """The last wave, in which everything comes that starts nothing."""
+        return max(self.waves.values(), default=0)
+
+    def wave(self, name: str) -> int:
+        """The wave of a component."""
+        return self.waves.get(name, self.last)
+
+
+def starts(scene: Scene, name: str) -> bool:
+    """Whether instances have to be started: a new group, more replicas, or some that are not healthy."""
+    if scene.kind(name) in {None, Kind.TASK}:
+        return False
+    replicas = scene.wanted[name].shape.replicas
+    group = scene.chosen.get(name)
+    return group is None or group.replicas < replicas or group.healthy < replicas
+
+
+def replaces(scene: Scene, name: str) -> bool:
+    """Whether its instances may only start once those of its other groups have stopped, and not before the switch.
+
+    The release that runs has a say as well: whoever could not bear another beside it still cannot.
+    """
+    if name in scene.chosen and not any(group.instances for group in scene.others(name)):
+        return False
+    pins = (scene.wanted[name], scene.current.get(name))
+    return any(scene.releases[pin.release].replaced for pin in pins if pin is not None)
+
+
+def steps_of(scene: Scene, part: Part, *, observe: int, max_errors: int, withdraw: bool) -> tuple[PlannedStep, ...]:
+    """Prepare, switch and finish of one change, wave by wave."""
+    late = _late(scene, part.starting)
+    steps = [*_provide(scene, part), *_tasks(scene, part)]
+    for name, group in part.starting.items():
+        steps += _start(scene, part, name, group, late)
+    for wave in range(part.last + 1):
+        names = [name for name in part.names if part.wave(name) == wave]
+        steps += _switch(scene, part, names, steps, wave, observe=observe, max_errors=max_errors)
+    steps += _finish(scene, part)
+    steps += _runs_of_finish(scene, part, steps)
+    if withdraw:
+        steps += _withdraw(scene, part, steps)
+    steps.sort(key=lambda planned: (planned.wave, ORDER.index(planned.phase)))
+    return in_reading_order(steps)
 
 
 def in_reading_order(steps: Sequence[PlannedStep]) -> tuple[PlannedStep, ...]:
@@ -47,45 +103,144 @@ def in_reading_order(steps: Sequence[PlannedStep]) -> tuple[PlannedStep, ...]:
     return tuple(ordered.values())
 
 
-def _starts(scene: Scene, name: str) -> bool:
-    """Whether instances have to be started: a new group, more replicas, or some that are not healthy."""
-    replicas = scene.wanted[name].shape.replicas
-    group = scene.chosen.get(name)
-    return group is None or group.replicas < replicas or group.healthy < replicas
+def _late(scene: Scene, starting: Iterable[str]) -> frozenset[str]:
+    """Those that start in the switch: replaced ones, and whoever among the starting needs one of them, for what is
+    verified has to be what users get."""
+    late = {name for name in starting if replaces(scene, name)}
+    while more := {
+        name for name in starting if name not in late and late.intersection(scene.needs(scene.wanted[name]))
+    }:
+        late |= more
+    return frozenset(late)
 
 
-def _prepare(
-    scene: Scene, starting: Mapping[str, GroupAddress], targets: Mapping[str, GroupAddress | None]
-) -> list[PlannedStep]:
-    steps = []
-    for name, group in starting.items():
-        pin = scene.wanted[name]
-        runtime = scene.releases[pin.release].runtime
-        prepare, start = f"prepare:{name}", f"start:{group.name}"
-        steps.append(PlannedStep(prepare, Phase.PREPARE, Prepare(name, pin.release)))
-        after = [f"start:{starting[need].name}" for need in runtime.needs if need in starting]
-        edges = edges_from_birth(scene, name, targets)
-        steps.append(PlannedStep(start, Phase.PREPARE, Start(group, pin, edges), (prepare, *after)))
-        if runtime.verify and name not in scene.chosen:
-            steps.append(PlannedStep(f"verify:{group.name}", Phase.PREPARE, Verify(group, pin.release), (start,)))
+def _provide(scene: Scene, part: Part) -> list[PlannedStep]:
+    missing = {
+        name: resource
+        for component in part.names
+        if (pin := scene.wanted.get(component)) and scene.kind(component) is not Kind.TASK
+        for name, resource in missing_resources(scene, pin)
+    }
+    return [
+        PlannedStep(f"provide:{name}", Phase.PREPARE, Provide(name, resource))
+        for name, resource in sorted(missing.items())
+    ]
+
+
+def _tasks(scene: Scene, part: Part) -> list[PlannedStep]:
+    """A task is only made ready: somebody has to ask for it."""
+    return [
+        PlannedStep(f"prepare:{name}", Phase.PREPARE, Prepare(name, scene.wanted[name].release), wave=part.wave(name))
+        for name in part.names
+        if scene.kind(name) is Kind.TASK and scene.current.get(name) != scene.wanted[name]
+    ]
+
+
+def _start(scene: Scene, part: Part, name: str, group: GroupAddress, late: frozenset[str]) -> list[PlannedStep]:
+    pin = scene.wanted[name]
+    runtime = scene.releases[pin.release].runtime
+    wave = part.wave(name)
+    steps = [PlannedStep(f"prepare:{name}", Phase.PREPARE, Prepare(name, pin.release), wave=wave)]
+    provided = tuple(f"provide:{resource}" for resource, _ in missing_resources(scene, pin))
+    if is_due(scene, name, RunKind.BEFORE):
+        run = Run(address(scene, name, RunKind.BEFORE), pin)
+        steps.append(PlannedStep(f"before:{name}", Phase.PREPARE, run, (f"prepare:{name}", *provided), wave))
+    phase = Phase.SWITCH if name in late else Phase.PREPARE
+    needed = [need for need in runtime.needs if need in part.starting and part.wave(need) == wave]
+    after = (*(planned.id for planned in steps), *provided, *(f"start:{part.starting[need].name}" for need in needed))
+    edges = edges_from_birth(scene, name, part.targets)
+    if replaces(scene, name):
+        stops = tuple(other.address for other in scene.others(name) if other.instances)
+        start: Start | Replace = Replace(group, pin, edges, stops)
+    else:
+        start = Start(group, pin, edges)
+    steps.append(PlannedStep(f"start:{group.name}", phase, start, after, wave))
+    if runtime.verify and name not in scene.chosen:
+        verify = Verify(group, pin.release)
+        steps.append(PlannedStep(f"verify:{group.name}", phase, verify, (f"start:{group.name}",), wave))
     return steps
 
 
-def _finish(scene: Scene, part: Sequence[str]) -> list[PlannedStep]:
+def _switch(
+    scene: Scene,
+    part: Part,
+    names: Sequence[str],
+    earlier: Sequence[PlannedStep],
+    wave: int,
+    *,
+    observe: int,
+    max_errors: int,
+) -> list[PlannedStep]:
+    own = [planned for planned in earlier if planned.wave == wave]
+    started = tuple(planned.id for planned in own if planned.phase is Phase.SWITCH)
+    suffix = f"-{wave + 1}" if wave else ""
+    steps = []
+    staying = [group for other in part.names if part.wave(other) > wave for group in scene.others(other)]
+    route = moves(scene, names, part.targets, staying)
+    if route.entries or route.edges:
+        steps.append(PlannedStep(f"route{suffix}", Phase.SWITCH, route, started, wave))
+    watched = {name: group for name in names if (group := part.targets[name])}
+    if observe and watched and (own or steps):
+        born = {name: part.starting[name] for name in names if name in part.starting and name not in scene.chosen}
+        entries = tuple(name for name in watched if scene.kind(name) is Kind.SERVICE)
+        edges = watched_edges(scene, names, born)
+        step = Observe(tuple(sorted(watched.values())), entries, edges, observe, max_errors)
+        after = (steps[0].id,) if steps else started
+        steps.append(PlannedStep(f"observe{suffix}", Phase.SWITCH, step, after, wave))
+    return steps
+
+
+def _finish(scene: Scene, part: Part) -> list[PlannedStep]:
     """Scale down what stays; retire what nothing pins, callers before the called, so that no request is cut off."""
     steps = []
-    leaving = {}
-    for name in part:
+    leaving: dict[GroupAddress, tuple[ObservedGroup, int]] = {}
+    for name in part.names:
+        leaving.update({group.address: (group, part.wave(name)) for group in scene.others(name)})
         stays = scene.chosen.get(name)
-        leaving.update({group.address: group for group in scene.groups.get(name, ()) if group is not stays})
         if stays and stays.replicas > (replicas := scene.wanted[name].shape.replicas):
-            steps.append(PlannedStep(f"scale:{stays.address.name}", Phase.FINISH, Scale(stays.address, replicas)))
+            scale = Scale(stays.address, replicas)
+            steps.append(PlannedStep(f"scale:{stays.address.name}", Phase.FINISH, scale, wave=part.last))
     callers: dict[GroupAddress, list[str]] = {}
-    for address, group in leaving.items():
+    for address_, (group, _) in leaving.items():
         for called in group.edges.values():
             if called in leaving:
-                callers.setdefault(called, []).append(f"retire:{address.name}")
-    for address in leaving:
-        after = tuple(sorted(callers.get(address, ())))
-        steps.append(PlannedStep(f"retire:{address.name}", Phase.FINISH, Retire(address), after))
+                callers.setdefault(called, []).append(f"retire:{address_.name}")
+    waves = {f"retire:{address_.name}": wave for address_, (_, wave) in leaving.items()}
+    for address_, (_, wave) in leaving.items():
+        # In waves, callers that go later were led to the new groups when these were switched.
+        after = tuple(name for name in sorted(callers.get(address_, ())) if waves[name] <= wave)
+        steps.append(PlannedStep(f"retire:{address_.name}", Phase.FINISH, Retire(address_), after, wave))
     return steps
+
+
+def _runs_of_finish(scene: Scene, part: Part, earlier: Sequence[PlannedStep]) -> list[PlannedStep]:
+    """Contracting migrations once nothing old runs any more, and what has to be taken back once nothing new does."""
+    steps = []
+    for name in part.names:
+        gone = tuple(
+            planned.id
+            for planned in earlier
+            if isinstance(planned.step, Retire) and planned.step.group.component == name
+        )
+        if is_due(scene, name, RunKind.AFTER):
+            run = Run(address(scene, name, RunKind.AFTER), scene.wanted[name])
+            steps.append(PlannedStep(f"after:{name}", Phase.FINISH, run, gone, part.last))
+        steps += [
+            PlannedStep(f"revert:{run.address.name}", Phase.FINISH, Revert(run.address, run.pin), gone, part.last)
+            for run in to_revert(scene, name)
+        ]
+    return steps
+
+
+def _withdraw(scene: Scene, part: Part, earlier: Sequence[PlannedStep]) -> list[PlannedStep]:
+    """Resources that nothing uses any more, and that something of this change used."""
+    wanted = {name for pin in scene.wanted.values() for name, _ in pin.shape.resources}
+    used = {
+        name for component in part.names if (pin := scene.current.get(component)) for name, _ in pin.shape.resources
+    }
+    last = tuple(planned.id for planned in earlier if planned.phase is Phase.FINISH)
+    return [
+        PlannedStep(f"withdraw:{name}", Phase.FINISH, Withdraw(name), last, part.last)
+        for name in sorted(scene.observed.resources)
+        if name in used - wanted
+    ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tidegate.model.address import EdgeAddress, GroupAddress
+from tidegate.model.component import Kind
+from tidegate.model.observed import ObservedGroup
 from tidegate.model.step import EdgeMove, EntryMove, Route
-from tidegate.planning.changes import Scene
+from tidegate.planning.scene import Scene
 
 
 def edges_from_birth(
@@ -16,22 +18,31 @@ def edges_from_birth(
     return tuple((need, targets[need]) for need in scene.needs(scene.wanted[component]))
 
 
-def moves(scene: Scene, part: Sequence[str], targets: Mapping[str, GroupAddress | None]) -> Route:
-    """All entries of `part`, and all edges into it of groups that stay, that do not lead where they shall."""
+def moves(
+    scene: Scene,
+    names: Sequence[str],
+    targets: Mapping[str, GroupAddress | None],
+    staying: Iterable[ObservedGroup] = (),
+) -> Route:
+    """All entries of `names`, and all edges into them of groups that stay, that do not lead where they shall.
+
+    `staying` are groups that go only in a later wave.
+    """
+    callers: dict[str, list[ObservedGroup]] = {name: list(scene.dependents.get(name, ())) for name in names}
+    for group in staying:
+        for need in group.edges:
+            if need in callers:
+                callers[need].append(group)
     entries = []
     edges = []
-    for name in part:
+    for name in names:
         to = targets[name]
-        if name in scene.wanted:
+        if scene.kind(name) is Kind.SERVICE:
             if scene.observed.entries.get(name) != to:
                 entries.append(EntryMove(name, to))
         elif name in scene.observed.entries:
             entries.append(EntryMove(name, None))
-        edges += [
-            EdgeMove(EdgeAddress(group.address, name), to)
-            for group in scene.dependents.get(name, ())
-            if group.edges[name] != to
-        ]
+        edges += [EdgeMove(EdgeAddress(group.address, name), to) for group in callers[name] if group.edges[name] != to]
     return Route(tuple(entries), tuple(edges))
 
 
