@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tidegate.errors import TargetError
-from tidegate.model.address import GroupAddress
+from tidegate.model.address import GroupAddress, RunAddress
 
 LONGEST_SOCKET_PATH = 103
 """A socket's path has at most 107 bytes on Linux and 103 on macOS."""
@@ -78,6 +78,26 @@ class Folders:
     def resource_log(self, environment: str, resource: str) -> Path:
         """Standard output and error of a resource over all its restarts."""
         return self.logs(environment) / f"{resource}.0.log"
+
+    def runbook(self, environment: str) -> Path:
+        """What is known of commands that run to their end."""
+        return self.data(environment) / ".runs.json"
+
+    def run_status(self, run: RunAddress) -> Path:
+        """Where the exit status of a run is left when it ends."""
+        return self.data(run.environment) / f".{run.name}.status"
+
+    def run_log(self, run: RunAddress) -> Path:
+        """Standard output and error of a run."""
+        return self.logs(run.environment) / f"{run.name}.log"
+
+    def run_settings(self, run: RunAddress) -> Path:
+        """The settings file of a run, while it runs."""
+        return self.environment(run.environment) / f"{run.name}.settings.json"
+
+    def recovery_log(self, environment: str) -> Path:
+        """Standard output and error of recoveries that the agent started."""
+        return self.logs(environment) / "recover.log"
 
     def settings(self, group: GroupAddress) -> Path:
         """The settings file of one group."""

@@ -111,13 +111,24 @@ class Process:
         self._watch()
 
     @classmethod
-    def spawn(cls, argv: Sequence[str], *, folder: str, env: Mapping[str, str], output: int) -> Process:
-        """Start a process with nothing but `env`, writing to the file descriptor `output`. Raises OSError."""
+    def spawn(
+        cls,
+        argv: Sequence[str],
+        *,
+        folder: str,
+        env: Mapping[str, str],
+        output: int,
+        source: int = subprocess.DEVNULL,
+    ) -> Process:
+        """Start a process with nothing but `env`, writing to the file descriptor `output` and reading from `source`.
+
+        Raises OSError.
+        """
         child = subprocess.Popen(
             list(argv),
             cwd=folder,
             env=dict(env),
-            stdin=subprocess.DEVNULL,
+            stdin=source,
             stdout=output,
             stderr=output,
             start_new_session=True,
