@@ -1,6 +1,6 @@
 """Claims: the exclusive right to change some components, taken by compare-and-swap on the row of the environment.
 
-Each function runs inside one write transaction of its caller.
+Each function runs inside one write transaction of its caller, and locks that row first. `now` is the store's clock.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
-from tidegate.errors import ClaimLost, ClaimRefused, StalePlan
+from tidegate.errors import ClaimLost, ClaimRefused, StalePlan, StoreError
 from tidegate.model.digest import short
 from tidegate.model.holder import holder_in_words, moment_in_words
-from tidegate.model.plan import Plan
+from tidegate.model.plan import Change, Plan
 from tidegate.ports.store import Claim, EnvironmentRecord
-from tidegate.stores.tables import environments
+from tidegate.stores.dialect import insert_new, now
+from tidegate.stores.tables import changes, environments, revisions
+
+NAMES = ("components", "neighbours")  # of a claim, which JSON knows as lists
 
 
 def record(connection: Connection, name: str) -> EnvironmentRecord:
@@ -27,39 +30,64 @@ def record(connection: Connection, name: str) -> EnvironmentRecord:
 
 def to_record(row: Any) -> EnvironmentRecord:
     """A row of the table as the port knows it."""
-    claims = tuple(Claim(**{**claim, "components": tuple(claim["components"])}) for claim in row.claims)
-    return EnvironmentRecord(row.name, row.head, row.next_number, claims)
-
-
-def take(connection: Connection, plan: Plan, *, holder: str, until: float) -> Sequence[Claim]:
-    """Claim every change of a plan, or none."""
-    row = connection.execute(select(environments).where(environments.c.name == plan.environment)).one_or_none()
-    found = to_record(row) if row else EnvironmentRecord(plan.environment, 0, 1)
-    _check_fresh(plan, found)
-    wanted = {component for change in plan.changes for component in change.components}
-    for held in found.claims:
-        if both := sorted(wanted.intersection(held.components)):
-            raise _refused(held, both)
-    epoch = row.next_epoch if row else 1
     claims = tuple(
-        Claim(plan.environment, change.components, change.number, epoch + place, plan.digest, holder, until)
-        for place, change in enumerate(plan.changes)
+        Claim(**{**claim, **{name: tuple(claim[name]) for name in NAMES if name in claim}}) for claim in row.claims
     )
-    values = {
-        "next_number": max([found.next_number, *(claim.number + 1 for claim in claims)]),
-        "next_epoch": epoch + len(claims),
-        "claims": [asdict(claim) for claim in (*found.claims, *claims)],
-    }
-    if row:
-        connection.execute(update(environments).where(environments.c.name == plan.environment).values(**values))
-    else:
-        connection.execute(insert(environments).values(name=plan.environment, head=0, **values))
+    return EnvironmentRecord(row.name, row.head, row.next_number, claims, row.place)
+
+
+def take(connection: Connection, plan: Plan, *, holder: str, lease: float, place: str) -> Sequence[Claim]:
+    """Claim every change of a plan, or none."""
+    row = _locked(connection, plan.environment)
+    if row is None:
+        blank = {"head": 0, "next_number": 1, "next_epoch": 1, "claims": [], "place": ""}
+        insert_new(connection, environments, {"name": plan.environment, **blank})
+        row = _locked(connection, plan.environment)
+    found = to_record(row)
+    if place and found.place not in {"", place}:
+        raise ClaimRefused(
+            f"cannot change {found.name} from here",
+            f"It lives at {found.place}; here is {place}.",
+            hint="Run the command there. An environment that is taken down, with `tidegate down`, may live elsewhere.",
+            address=found.name,
+        )
+    _check_fresh(connection, plan, found)
+    for change in plan.changes:
+        for held in found.claims:
+            if both := _shared(change, held):
+                raise _refused(held, both)
+    at = now(connection)
+    claims = tuple(
+        Claim(
+            environment=plan.environment,
+            components=change.components,
+            number=change.number,
+            epoch=row.next_epoch + order,
+            plan=plan.digest,
+            holder=holder,
+            lease=at + lease,
+            neighbours=change.neighbours,
+            at=at,
+        )
+        for order, change in enumerate(plan.changes)
+    )
+    _update(
+        connection,
+        found.name,
+        next_number=max([found.next_number, *(claim.number + 1 for claim in claims)]),
+        next_epoch=row.next_epoch + len(claims),
+        claims=[asdict(claim) for claim in (*found.claims, *claims)],
+        place=found.place or place,
+    )
     return claims
 
 
-def take_over(connection: Connection, claim: Claim, *, holder: str, now: float, lease: float, vanished: bool) -> Claim:
-    """Replace a claim that is expired, or whose holder has vanished, by a younger one of the same change."""
-    row = connection.execute(select(environments).where(environments.c.name == claim.environment)).one_or_none()
+def take_over(connection: Connection, claim: Claim, *, holder: str, lease: float, vanished: bool) -> Claim:
+    """Replace a claim that is expired or unsettled, or whose holder has vanished, by a younger one of the same change.
+
+    A lease that ends later than one given now could end was given before the clock was set back: it is expired.
+    """
+    row = _locked(connection, claim.environment)
     held = next((c for c in to_record(row).claims if c.epoch == claim.epoch), None) if row else None
     if row is None or held is None:
         raise ClaimRefused(
@@ -68,63 +96,112 @@ def take_over(connection: Connection, claim: Claim, *, holder: str, now: float, 
             hint=f"Look again: tidegate status {claim.environment}",
             address=claim.environment,
         )
-    if held.lease > now and not vanished:
+    at = now(connection)
+    if at < held.lease <= at + lease and not held.unsettled and not vanished:
         raise _refused(held, held.components)
-    younger = replace(held, epoch=row.next_epoch, holder=holder, lease=now + lease)
+    younger = replace(held, epoch=row.next_epoch, holder=holder, lease=at + lease, recovering=True, unsettled="")
     _write(connection, to_record(row), lambda c: younger if c.epoch == held.epoch else c)
-    connection.execute(
-        update(environments).where(environments.c.name == claim.environment).values(next_epoch=younger.epoch + 1)
-    )
+    _update(connection, claim.environment, next_epoch=younger.epoch + 1)
     return younger
 
 
-def renew(connection: Connection, claim: Claim, *, until: float) -> Claim:
+def unsettle(connection: Connection, claim: Claim, why: str) -> Claim:
+    """Leave the claim to whoever takes it over."""
+    found, held = owned(connection, claim)
+    unsettled = replace(held, unsettled=why, lease=now(connection))
+    _write(connection, found, lambda c: unsettled if c.epoch == claim.epoch else c)
+    return unsettled
+
+
+def renew(connection: Connection, claim: Claim, *, lease: float) -> Claim:
     """Give the claim a new lease."""
-    found = owned(connection, claim)
-    renewed = replace(claim, lease=until)
+    found, held = owned(connection, claim)
+    renewed = replace(held, lease=now(connection) + lease)
     _write(connection, found, lambda c: renewed if c.epoch == claim.epoch else c)
     return renewed
 
 
 def reserve(connection: Connection, claim: Claim) -> int:
     """Take the next revision number."""
-    found = owned(connection, claim)
-    connection.execute(
-        update(environments).where(environments.c.name == found.name).values(next_number=found.next_number + 1)
-    )
+    found, _ = owned(connection, claim)
+    _update(connection, found.name, next_number=found.next_number + 1)
     return found.next_number
 
 
-def give_back(connection: Connection, claim: Claim) -> None:
-    """Drop the claim, if it is still there."""
-    found = record(connection, claim.environment)
+def give_back(connection: Connection, claim: Claim, *, pinned: Callable[[EnvironmentRecord], bool]) -> None:
+    """Drop the claim, if it is still there. With the last one, an environment where nothing is `pinned` lives nowhere
+    any more."""
+    row = _locked(connection, claim.environment)
+    if row is None:
+        return
+    found = to_record(row)
     if any(held.epoch == claim.epoch for held in found.claims):
         _write(connection, found, lambda c: None if c.epoch == claim.epoch else c)
+        if len(found.claims) == 1 and found.place and not pinned(found):
+            _update(connection, found.name, place="")
 
 
-def owned(connection: Connection, claim: Claim) -> EnvironmentRecord:
-    """The environment, in which the claim still stands. Raises `ClaimLost`."""
-    found = record(connection, claim.environment)
-    if not any(held.epoch == claim.epoch for held in found.claims):
-        raise ClaimLost(
-            f"cannot go on with {claim.environment}",
-            f"The claim of {', '.join(claim.components)} (epoch {claim.epoch}) was taken over or given back.",
-            hint=f"See what became of it: tidegate status {claim.environment}",
+def owned(connection: Connection, claim: Claim) -> tuple[EnvironmentRecord, Claim]:
+    """The environment, locked, and the claim as it stands there. Raises `ClaimLost`."""
+    row = _locked(connection, claim.environment)
+    if row is not None:
+        found = to_record(row)
+        for held in found.claims:
+            if held.epoch == claim.epoch:
+                return found, held
+    raise ClaimLost(
+        f"cannot go on with {claim.environment}",
+        f"The claim of {', '.join(claim.components)} (epoch {claim.epoch}) was taken over or given back.",
+        hint=f"See what became of it: tidegate status {claim.environment}",
+        address=claim.environment,
+    )
+
+
+def check_number(claim: Claim, found: EnvironmentRecord, number: int) -> None:
+    """Whether this claim may make that revision. Raises `StoreError`."""
+    if number != claim.number and not claim.number < number < found.next_number:
+        raise StoreError(
+            f"cannot commit {claim.environment}@{number}",
+            "Nobody reserved that number.",
             address=claim.environment,
         )
-    return found
+
+
+def _locked(connection: Connection, name: str) -> Any:
+    """The row, which nobody else can change before this transaction ends; None if there is none."""
+    query = select(environments).where(environments.c.name == name).with_for_update()
+    return connection.execute(query).one_or_none()
 
 
 def _write(connection: Connection, found: EnvironmentRecord, change: Callable[[Claim], Claim | None]) -> None:
-    kept = [asdict(claim) for claim in map(change, found.claims) if claim is not None]
-    connection.execute(update(environments).where(environments.c.name == found.name).values(claims=kept))
+    _update(connection, found.name, claims=[asdict(c) for c in map(change, found.claims) if c is not None])
 
 
-def _check_fresh(plan: Plan, found: EnvironmentRecord) -> None:
+def _update(connection: Connection, name: str, **values: Any) -> None:
+    connection.execute(update(environments).where(environments.c.name == name).values(**values))
+
+
+def _shared(change: Change, held: Claim) -> list[str]:
+    """What keeps this change from going on beside the claim: two may look at a component, but not while one of them
+    changes it."""
+    changed = set(change.components)
+    return sorted(
+        changed.intersection(held.components + held.neighbours).union(
+            set(change.neighbours).intersection(held.components)
+        )
+    )
+
+
+def _check_fresh(connection: Connection, plan: Plan, found: EnvironmentRecord) -> None:
     if found.head != plan.parent:
-        detail = f"It was made on {plan.environment}@{plan.parent}; now the head is {plan.environment}@{found.head}."
+        detail = (
+            f"It was made on {plan.environment}@{plan.parent}; now the head is {plan.environment}@{found.head}"
+            f"{_winner(connection, found)}."
+        )
     elif taken := [change.number for change in plan.changes if change.number < found.next_number]:
-        detail = f"Another change took the number {taken[0]} after the plan was made."
+        holder = next((held.holder for held in found.claims if held.number == taken[0]), "")
+        who = holder_in_words(holder) if holder else "Another change"
+        detail = f"{who[0].upper()}{who[1:]} took the number {taken[0]} after the plan was made."
     else:
         return
     raise StalePlan(
@@ -135,11 +212,36 @@ def _check_fresh(plan: Plan, found: EnvironmentRecord) -> None:
     )
 
 
-def _refused(held: Claim, components: Sequence[str]) -> ClaimRefused:
+def _winner(connection: Connection, found: EnvironmentRecord) -> str:
+    """Who made the head, when, and what it changed."""
+    one = (revisions.c.environment == found.name) & (revisions.c.number == found.head)
+    row = connection.execute(select(revisions.c.by, revisions.c.at).where(one)).one_or_none()
+    if row is None:
+        return ""
+    names = select(changes.c.component).where(changes.c.environment == found.name, changes.c.number == found.head)
+    components = sorted(connection.execute(names).scalars())
+    return f", by {row.by} at {moment_in_words(row.at)}" + (f": {', '.join(components)}" if components else "")
+
+
+def _refused(held: Claim, shared: Sequence[str]) -> ClaimRefused:
+    environment = held.environment
+    since = f" since {moment_in_words(held.at)}" if held.at else ""  # older stores did not keep it
+    others = f", for which {', '.join(held.components)} change" if set(shared) != set(held.components) else ""
+    plan = f"plan {short(held.plan)} and epoch {held.epoch}"
+    if held.unsettled:
+        return ClaimRefused(
+            f"cannot change {environment}",
+            f"{', '.join(shared)}: unsettled. A change by {holder_in_words(held.holder)}{since}, of {plan}{others}, "
+            f"could be neither finished nor undone: {held.unsettled}",
+            hint=f"Go on with it: tidegate resume {environment}\n"
+            f"Go back to what was before: tidegate undo {environment}\n"
+            f'Keep what is there now: tidegate abandon {environment} --because "…"',
+            address=environment,
+        )
     return ClaimRefused(
-        f"cannot change {held.environment}",
-        f"{', '.join(components)}: being changed by {holder_in_words(held.holder)}. Its claim, of plan "
-        f"{short(held.plan)} and epoch {held.epoch}, lasts until {moment_in_words(held.lease)} unless it is renewed.",
-        hint=f"Wait for it; if it died, run: tidegate recover {held.environment}",
-        address=held.environment,
+        f"cannot change {environment}",
+        f"{', '.join(shared)}: being changed by {holder_in_words(held.holder)}{since}. Its claim, of {plan}{others}, "
+        f"lasts until {moment_in_words(held.lease)} unless it is renewed.",
+        hint=f"Wait for it; if it died, run: tidegate recover {environment}",
+        address=environment,
     )

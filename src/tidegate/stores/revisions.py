@@ -16,8 +16,9 @@ from tidegate.errors import NotInStore, StoreError
 from tidegate.model.digest import canonical, digest_bytes
 from tidegate.model.encoding import pin_from_json, pin_to_json, pins_from_json, pins_to_json
 from tidegate.model.pins import Pin, Pins, Revision
-from tidegate.ports.store import Claim
+from tidegate.ports.store import Claim, EnvironmentRecord
 from tidegate.stores import claims
+from tidegate.stores.dialect import insert_new, now
 from tidegate.stores.tables import blobs, changes, environments, revisions
 
 
@@ -25,7 +26,7 @@ def put_blob(connection: Connection, kind: str, content: bytes) -> str:
     """Keep bytes; again is harmless."""
     name = digest_bytes(kind, content)
     if connection.execute(select(blobs.c.digest).where(blobs.c.digest == name)).first() is None:
-        connection.execute(insert(blobs).values(digest=name, bytes=zlib.compress(content, 1)))
+        insert_new(connection, blobs, {"digest": name, "bytes": zlib.compress(content, 1)})
     return name
 
 
@@ -90,27 +91,32 @@ def history(connection: Connection, environment: str, limit: int) -> Sequence[Re
 
 
 def commit(
-    connection: Connection, claim: Claim, pins: Mapping[str, Pin | None], *, by: str, why: str, at: float
+    connection: Connection,
+    claim: Claim,
+    pins: Mapping[str, Pin | None],
+    *,
+    by: str,
+    why: str,
+    number: int,
 ) -> Revision:
-    """Make the revision of a claim on top of the head."""
-    found = claims.owned(connection, claim)
+    """Make a revision of a claim on top of the head. The row of the environment is locked."""
+    found, _ = claims.owned(connection, claim)
+    claims.check_number(claim, found, number)
     if strangers := sorted(pins.keys() - set(claim.components)):
         raise StoreError(
-            f"cannot commit {claim.environment}@{claim.number}",
+            f"cannot commit {claim.environment}@{number}",
             f"The claim does not cover {', '.join(strangers)}.",
             address=claim.environment,
         )
-    number = select(revisions.c.number).where(
-        revisions.c.environment == claim.environment, revisions.c.number == claim.number
-    )
-    if connection.execute(number).first() is not None:
+    same = select(revisions.c.number).where(revisions.c.environment == claim.environment, revisions.c.number == number)
+    if connection.execute(same).first() is not None:
         raise StoreError(
-            f"cannot commit {claim.environment}@{claim.number}", "It is committed already.", address=claim.environment
+            f"cannot commit {claim.environment}@{number}", "It is committed already.", address=claim.environment
         )
-    before = _pins(connection, revision_pins(connection, claim.environment, found.head)) if found.head else {}
+    before = head_pins(connection, found)
     after = _replaced(before, pins)
     name = put_blob(connection, "pin-set", canonical(pins_to_json(after)))
-    made = Revision(claim.environment, claim.number, found.head, after, claim.plan, by, why, at)
+    made = Revision(claim.environment, number, found.head, after, claim.plan, by, why, now(connection))
     connection.execute(
         insert(revisions).values(
             environment=made.environment,
@@ -120,7 +126,7 @@ def commit(
             plan=made.plan,
             by=by,
             why=why,
-            at=at,
+            at=made.at,
         )
     )
     differences = [
@@ -140,13 +146,12 @@ def commit(
     return made
 
 
-def revision_pins(connection: Connection, environment: str, number: int) -> str:
-    """The digest of the set of pins of a revision that is there."""
-    return str(
-        connection.execute(
-            select(revisions.c.pins).where(revisions.c.environment == environment, revisions.c.number == number)
-        ).scalar_one()
-    )
+def head_pins(connection: Connection, found: EnvironmentRecord) -> Pins:
+    """What the environment is meant to run."""
+    if not found.head:
+        return {}
+    query = select(revisions.c.pins).where(revisions.c.environment == found.name, revisions.c.number == found.head)
+    return _pins(connection, connection.execute(query).scalar_one())
 
 
 def _pins(connection: Connection, name: str) -> Pins:

@@ -7,13 +7,13 @@ writes; then the thread waits, and the event loop does not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 from anyio import to_thread
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, Engine, delete, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from tidegate.errors import NotInStore, StoreError
@@ -26,20 +26,21 @@ from tidegate.model.release_json import release_from_json, release_to_json
 from tidegate.ports.clock import Clock
 from tidegate.ports.store import Claim, EnvironmentRecord, Event
 from tidegate.stores import claims, revisions
+from tidegate.stores.dialect import CLOCK, insert_new, moment
 from tidegate.stores.sqlite import WRITES, open_sqlite
 from tidegate.stores.tables import artifacts, environments, events, plans, releases
 
 T = TypeVar("T")
 SQLITE_URL = "sqlite:///"
+CHUNK = 500  # databases limit how many values one statement takes
 
 
 class SqlStore:
     """Implements `tidegate.ports.store.Store`."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._reading = engine
         self._writing = engine.execution_options(**{WRITES: True})
-        self._clock = clock
         self._one = anyio.CapacityLimiter(1)
 
     @classmethod
@@ -52,7 +53,8 @@ class SqlStore:
                 f"This Tidegate knows no store of the kind {text.split(':', 1)[0]}.",
                 hint=f"Name a file, or {SQLITE_URL}PATH.",
             )
-        return cls(open_sqlite(Path(text.removeprefix(SQLITE_URL))), clock)
+        engine = open_sqlite(Path(text.removeprefix(SQLITE_URL)))
+        return cls(engine.execution_options(**{CLOCK: clock.now}))
 
     # Environments and revisions
 
@@ -79,25 +81,24 @@ class SqlStore:
         """See `Store`."""
 
         def put(connection: Connection) -> Release:
-            held = connection.execute(select(releases.c.body).where(releases.c.digest == release.digest)).scalar()
-            if held is not None:
-                kept = release_from_json(held)
-                if release.dirty or not kept.dirty:
-                    return kept
-                connection.execute(delete(releases).where(releases.c.digest == release.digest))
-            connection.execute(
-                insert(releases).values(
-                    digest=release.digest,
-                    component=release.component,
-                    version=release.version,
-                    commit=release.commit,
-                    dirty=release.dirty,
-                    by=release.by,
-                    at=release.at,
-                    body=release_to_json(release),
-                )
-            )
-            return release
+            values = {
+                "digest": release.digest,
+                "component": release.component,
+                "version": release.version,
+                "commit": release.commit,
+                "dirty": release.dirty,
+                "by": release.by,
+                "at": release.at,
+                "body": release_to_json(release),
+            }
+            if insert_new(connection, releases, values):
+                return release
+            same = releases.c.digest == release.digest
+            if not release.dirty:
+                cleaner = update(releases).where(same, releases.c.dirty).values(values)
+                if connection.execute(cleaner).rowcount:
+                    return release
+            return release_from_json(connection.execute(select(releases.c.body).where(same)).scalar_one())
 
         return await self._write(put)
 
@@ -106,12 +107,25 @@ class SqlStore:
         query = select(releases.c.body).where(releases.c.digest == digest)
         body = await self._read(lambda c: c.execute(query).scalar())
         if body is None:
-            raise NotInStore(
-                "cannot find a release",
-                f"The store has no release {digest}.",
-                hint="See those it has: tidegate releases",
-            )
+            raise _no_release(digest)
         return release_from_json(body)
+
+    async def releases_named(self, digests: Collection[str]) -> Mapping[str, Release]:
+        """See `Store`."""
+        names = sorted(set(digests))
+
+        def get(connection: Connection) -> dict[str, Release]:
+            found = {}
+            for start in range(0, len(names), CHUNK):
+                part = releases.c.digest.in_(names[start : start + CHUNK])
+                for row in connection.execute(select(releases.c.digest, releases.c.body).where(part)):
+                    found[row.digest] = release_from_json(row.body)
+            return found
+
+        found = await self._read(get)
+        if missing := [name for name in names if name not in found]:
+            raise _no_release(missing[0])
+        return found
 
     async def releases(self, component: str | None = None) -> Sequence[Release]:
         """See `Store`."""
@@ -124,25 +138,17 @@ class SqlStore:
         """See `Store`."""
 
         def put(connection: Connection) -> Artifact:
-            held = connection.execute(
-                select(artifacts).where(
-                    artifacts.c.release == artifact.release,
-                    artifacts.c.format == artifact.format,
-                    artifacts.c.platform == artifact.platform,
-                )
-            ).one_or_none()
-            if held is not None:
-                return _artifact(held)
-            connection.execute(
-                insert(artifacts).values(
-                    release=artifact.release,
-                    format=artifact.format,
-                    platform=artifact.platform,
-                    digest=artifact.digest,
-                    location=artifact.location,
-                )
-            )
-            return artifact
+            values = {
+                "release": artifact.release,
+                "format": artifact.format,
+                "platform": artifact.platform,
+                "digest": artifact.digest,
+                "location": artifact.location,
+            }
+            if insert_new(connection, artifacts, values):
+                return artifact
+            same = [column == values[column.name] for column in artifacts.primary_key]
+            return _artifact(connection.execute(select(artifacts).where(*same)).one())
 
         return await self._write(put)
 
@@ -180,15 +186,13 @@ class SqlStore:
 
         def put(connection: Connection) -> None:
             revisions.put_blob(connection, "plan", content)
-            if connection.execute(select(plans.c.digest).where(plans.c.digest == name)).first() is None:
-                connection.execute(
-                    insert(plans).values(
-                        digest=name,
-                        intents=[change.intent for change in plan.changes],
-                        environment=plan.environment,
-                        parent=plan.parent,
-                    )
-                )
+            values = {
+                "digest": name,
+                "intents": [change.intent for change in plan.changes],
+                "environment": plan.environment,
+                "parent": plan.parent,
+            }
+            insert_new(connection, plans, values)
 
         await self._write(put)
 
@@ -206,34 +210,34 @@ class SqlStore:
 
     # Claims
 
-    async def claim(self, plan: Plan, *, holder: str, lease: float) -> Sequence[Claim]:
+    async def claim(self, plan: Plan, *, holder: str, lease: float, place: str = "") -> Sequence[Claim]:
         """See `Store`."""
-        until = self._clock.now() + lease
-        return await self._write(lambda c: claims.take(c, plan, holder=holder, until=until))
+        return await self._write(lambda c: claims.take(c, plan, holder=holder, lease=lease, place=place))
 
     async def take_over(self, claim: Claim, *, holder: str, lease: float, vanished: bool = False) -> Claim:
         """See `Store`."""
-        now = self._clock.now()
-        return await self._write(
-            lambda c: claims.take_over(c, claim, holder=holder, now=now, lease=lease, vanished=vanished)
-        )
+        return await self._write(lambda c: claims.take_over(c, claim, holder=holder, lease=lease, vanished=vanished))
+
+    async def unsettle(self, claim: Claim, why: str) -> Claim:
+        """See `Store`."""
+        return await self._write(lambda c: claims.unsettle(c, claim, why))
 
     async def renew(self, claim: Claim, *, lease: float) -> Claim:
         """See `Store`."""
-        until = self._clock.now() + lease
-        return await self._write(lambda c: claims.renew(c, claim, until=until))
+        return await self._write(lambda c: claims.renew(c, claim, lease=lease))
 
     async def reserve(self, claim: Claim) -> int:
         """See `Store`."""
         return await self._write(lambda c: claims.reserve(c, claim))
 
-    async def commit(self, claim: Claim, pins: Mapping[str, Pin | None], *, by: str, why: str) -> Revision:
+    async def commit(
+        self, claim: Claim, pins: Mapping[str, Pin | None], *, by: str, why: str, number: int | None = None
+    ) -> Revision:
         """See `Store`."""
-
-        at = self._clock.now()
+        wanted = claim.number if number is None else number
 
         def make(connection: Connection) -> Revision:
-            made = revisions.commit(connection, claim, pins, by=by, why=why, at=at)
+            made = revisions.commit(connection, claim, pins, by=by, why=why, number=wanted)
             _journal(
                 connection,
                 Event(
@@ -245,7 +249,7 @@ class SqlStore:
                     subject=made.name,
                     body={"number": made.number, "parent": made.parent, "components": sorted(pins)},
                 ),
-                at,
+                made.at,
             )
             return made
 
@@ -253,24 +257,31 @@ class SqlStore:
 
     async def release_claim(self, claim: Claim) -> None:
         """See `Store`."""
-        await self._write(lambda c: claims.give_back(c, claim))
+        await self._write(
+            lambda c: claims.give_back(c, claim, pinned=lambda found: bool(revisions.head_pins(c, found)))
+        )
 
     # The journal
 
     async def append(self, event: Event) -> None:
         """See `Store`."""
-        at = self._clock.now()
-        await self._write(lambda c: _journal(c, event, at))
+        await self._write(lambda c: _journal(c, event, moment(c)))
 
     async def events(
-        self, *, environment: str | None = None, plan: str | None = None, limit: int = 1000
+        self,
+        *,
+        environment: str | None = None,
+        plan: str | None = None,
+        kind: str | None = None,
+        subject: str | None = None,
+        limit: int = 1000,
     ) -> Sequence[Event]:
         """See `Store`."""
         query = select(events).order_by(events.c.seq.desc()).limit(limit)
-        if environment is not None:
-            query = query.where(events.c.environment == environment)
-        if plan is not None:
-            query = query.where(events.c.plan == plan)
+        wanted = {"environment": environment, "plan": plan, "kind": kind, "subject": subject}
+        for name, value in wanted.items():
+            if value is not None:
+                query = query.where(events.c[name] == value)
         rows = await self._read(lambda c: c.execute(query).mappings().all())
         return [Event(**row) for row in reversed(rows)]
 
@@ -297,20 +308,25 @@ def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
         raise StoreError("cannot use the store", reason, hint=hint) from error
 
 
-def _journal(connection: Connection, event: Event, at: float) -> None:
+def _journal(connection: Connection, event: Event, at: Any) -> None:
     connection.execute(
-        insert(events),
-        {
-            "at": at,
-            "environment": event.environment,
-            "actor": event.actor,
-            "kind": event.kind,
-            "plan": event.plan,
-            "step": event.step,
-            "epoch": event.epoch,
-            "subject": event.subject,
-            "body": dict(event.body),
-        },
+        insert(events).values(
+            at=at,
+            environment=event.environment,
+            actor=event.actor,
+            kind=event.kind,
+            plan=event.plan,
+            step=event.step,
+            epoch=event.epoch,
+            subject=event.subject,
+            body=dict(event.body),
+        )
+    )
+
+
+def _no_release(digest: str) -> NotInStore:
+    return NotInStore(
+        "cannot find a release", f"The store has no release {digest}.", hint="See those it has: tidegate releases"
     )
 
 

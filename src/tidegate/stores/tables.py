@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 1  # of all tables together; a store of another version is refused
+VERSION = 2  # of all tables together; see `tidegate.stores.migrations`
 
 metadata = MetaData()
 
@@ -33,6 +33,7 @@ environments = Table(
     Column("next_number", Integer, nullable=False),
     Column("next_epoch", Integer, nullable=False),
     Column("claims", JSON, nullable=False),
+    Column("place", Text, nullable=False, server_default=""),
 )
 
 # Compressed: the pins of 1,000 components repeat themselves, and there is a set of them for every revision.
@@ -116,5 +117,6 @@ events = Table(
     Column("body", JSON, nullable=False),
     Index("events_of_environment", "environment", "seq"),
     Index("events_of_plan", "plan", "seq"),
+    Index("events_of_kind", "environment", "kind", "seq"),
     sqlite_autoincrement=True,  # a journal never gives a number twice
 )

@@ -48,9 +48,14 @@ def a_pin(version: str, *, replicas: int = 1) -> Pin:
 
 
 def a_plan(
-    parent: int, number: int, *changes: Mapping[str, Pin | None], environment: str = "dev", note: str = "plan"
+    parent: int,
+    number: int,
+    *changes: Mapping[str, Pin | None],
+    environment: str = "dev",
+    note: str = "plan",
+    neighbours: Sequence[str] = (),
 ) -> Plan:
-    """A plan whose changes set these pins and have the numbers from `number` on."""
+    """A plan whose changes set these pins, have these neighbours, and the numbers from `number` on."""
     made = []
     for place, pins in enumerate(changes):
         born = number + place
@@ -60,7 +65,8 @@ def a_plan(
             if pin
         )
         changed = tuple(PinChange(name, None, pin, (note,)) for name, pin in sorted(pins.items()))
-        made.append(Change(born, changed, steps, digest("intent", [environment, born])))
+        intent = digest("intent", [environment, born])
+        made.append(Change(born, changed, steps, intent, neighbours=tuple(neighbours)))
     plan = Plan(environment, parent, tuple(made))
     return replace(plan, digest=digest("plan", plan_to_json(plan)))
 
@@ -81,10 +87,12 @@ def a_release(component: str = "backend", *, version: str = "1", dirty: bool = F
     )
 
 
-async def claimed(store: Store, plan: Plan, *, holder: str = "one", lease: float = 30) -> Sequence[Claim]:
+async def claimed(
+    store: Store, plan: Plan, *, holder: str = "one", lease: float = 30, place: str = ""
+) -> Sequence[Claim]:
     """Keep the plan and claim it."""
     await store.put_plan(plan)
-    return await store.claim(plan, holder=holder, lease=lease)
+    return await store.claim(plan, holder=holder, lease=lease, place=place)
 
 
 async def committed(store: Store, pins: Mapping[str, Pin | None], *, environment: str = "dev") -> int:
@@ -124,7 +132,8 @@ class StoreConformance:
         """Each change of a plan has a claim with an epoch of its own."""
         plan = a_plan(0, 1, {"a": a_pin("1")}, {"b": a_pin("1"), "c": a_pin("1")})
         first, second = await claimed(store, plan, holder="host:1", lease=30)
-        assert first == Claim("dev", ("a",), 1, first.epoch, plan.digest, "host:1", clock.now() + 30)
+        expected = Claim("dev", ("a",), 1, first.epoch, plan.digest, "host:1", clock.now() + 30, at=clock.now())
+        assert first == expected
         assert second.components == ("b", "c")
         assert second.epoch > first.epoch
         record = await store.environment("dev")
@@ -143,6 +152,60 @@ class StoreConformance:
         [beside] = await claimed(store, a_plan(0, 2, {"b": a_pin("2")}))
         assert (await store.environment("dev")).claims == (held, beside)
 
+    async def test_a_refusal_tells_who_since_when_with_which_plan_and_components(
+        self, store: Store, clock: StillClock
+    ) -> None:
+        """So that people know whom to ask and how long it has been going on."""
+        clock.moment = 1_893_456_000.0
+        [held] = await claimed(store, a_plan(0, 1, {"a": a_pin("1"), "b": a_pin("1")}), holder="vm:77:1893450000.00")
+        clock.moment += 20
+        with pytest.raises(ClaimRefused) as refused:
+            await claimed(store, a_plan(0, 2, {"b": a_pin("2")}))
+        for told in ("b: ", "a, b change", "process 77 on vm", "since 2030-01-01 00:00:00 UTC", short(held.plan)):
+            assert told in str(refused.value)
+
+    async def test_what_a_change_is_wired_to_is_not_changed_meanwhile(self, store: Store) -> None:
+        """Two changes may lean on the same neighbour; neither may change the other's."""
+        [held] = await claimed(store, a_plan(0, 1, {"a": a_pin("1")}, neighbours=["n"]))
+        assert held.neighbours == ("n",)
+        with pytest.raises(ClaimRefused, match="n: being changed"):
+            await claimed(store, a_plan(0, 2, {"n": a_pin("1")}))
+        with pytest.raises(ClaimRefused, match="a: being changed"):
+            await claimed(store, a_plan(0, 2, {"b": a_pin("1")}, neighbours=["a"]))
+        [beside] = await claimed(store, a_plan(0, 2, {"b": a_pin("1")}, neighbours=["n"]))
+        assert (await store.environment("dev")).claims == (held, beside)
+
+    async def test_an_environment_lives_at_one_place(self, store: Store) -> None:
+        """Where its first change was claimed; elsewhere one is told where that is."""
+        pins: dict[str, Pin | None] = {"a": a_pin("1")}
+        [claim] = await claimed(store, a_plan(0, 1, pins), place="ana-laptop:/shop")
+        assert (await store.environment("dev")).place == "ana-laptop:/shop"
+        with pytest.raises(ClaimRefused, match="ana-laptop:/shop"):
+            await claimed(store, a_plan(0, 2, {"b": a_pin("1")}), place="vm:/shop")
+        await store.commit(claim, pins, by="ana", why="")
+        await store.release_claim(claim)
+        with pytest.raises(ClaimRefused, match="ana-laptop:/shop"):
+            await claimed(store, a_plan(1, 2, {"b": a_pin("1")}), place="vm:/shop")
+        [here] = await claimed(store, a_plan(1, 2, {"b": a_pin("1")}), place="ana-laptop:/shop")
+        await store.release_claim(here)
+
+    async def test_an_environment_of_nothing_lives_nowhere(self, store: Store) -> None:
+        """After it was taken down, and when its first change came to nothing, it may begin at another place."""
+        first, second = await claimed(store, a_plan(0, 1, {"a": a_pin("1")}, {"b": a_pin("1")}), place="one")
+        await store.release_claim(first)
+        assert (await store.environment("dev")).place == "one"
+        await store.release_claim(second)
+        assert (await store.environment("dev")).place == ""
+        for number, (version, place) in enumerate([("1", "two"), (None, "two")], start=3):
+            pins = {"a": a_pin(version) if version else None}
+            head = (await store.environment("dev")).head
+            [claim] = await claimed(store, a_plan(head, number, pins), place=place)
+            await store.commit(claim, pins, by="ana", why="")
+            assert (await store.environment("dev")).place == "two"
+            await store.release_claim(claim)
+        assert (await store.environment("dev")).place == ""
+        await claimed(store, a_plan(4, 5, {"a": a_pin("1")}), place="three")
+
     async def test_an_expired_claim_still_refuses_others(self, store: Store, clock: StillClock) -> None:
         """What its holder left behind has to be recovered before anybody changes it again."""
         await claimed(store, a_plan(0, 1, {"a": a_pin("1")}), lease=30)
@@ -151,15 +214,16 @@ class StoreConformance:
             await claimed(store, a_plan(0, 2, {"a": a_pin("2")}))
 
     async def test_a_plan_on_another_head_is_stale(self, store: Store) -> None:
-        """Somebody else's revision came first: what was planned and approved is no longer the difference."""
+        """Somebody else's revision came first: what was planned and approved is no longer the difference. Who made
+        it, and what it changed, is told."""
         await committed(store, {"a": a_pin("1")})
-        with pytest.raises(StalePlan):
+        with pytest.raises(StalePlan, match=r"dev@1, by ana at .*: a"):
             await claimed(store, a_plan(0, 2, {"b": a_pin("1")}))
 
     async def test_a_plan_whose_number_is_taken_is_stale(self, store: Store) -> None:
         """Two plans made at the same moment reserve the same number; the second to claim plans again."""
-        await claimed(store, a_plan(0, 1, {"a": a_pin("1")}))
-        with pytest.raises(StalePlan):
+        await claimed(store, a_plan(0, 1, {"a": a_pin("1")}), holder="host:77")
+        with pytest.raises(StalePlan, match="ost:77 took the number 1"):
             await claimed(store, a_plan(0, 1, {"b": a_pin("1")}))
 
     async def test_epochs_grow_for_ever(self, store: Store) -> None:
@@ -193,7 +257,8 @@ class StoreConformance:
             await store.take_over(claim, holder="heir", lease=30)
         clock.moment += 31
         younger = await store.take_over(claim, holder="heir", lease=30)
-        assert younger == replace(claim, epoch=younger.epoch, holder="heir", lease=clock.now() + 30)
+        lease = clock.now() + 30
+        assert younger == replace(claim, epoch=younger.epoch, holder="heir", lease=lease, recovering=True)
         assert younger.epoch > claim.epoch
         with pytest.raises(ClaimLost):
             await store.renew(claim, lease=30)
@@ -214,6 +279,35 @@ class StoreConformance:
         await store.release_claim(younger)
         with pytest.raises(ClaimRefused):
             await store.take_over(younger, holder="third", lease=30, vanished=True)
+
+    async def test_a_clock_that_was_set_back_does_not_make_claims_last_for_ever(
+        self, store: Store, clock: StillClock
+    ) -> None:
+        """A lease that ends later than any given now was given by the former clock, and is over."""
+        [claim] = await claimed(store, a_plan(0, 1, {"a": a_pin("1")}), lease=30)
+        clock.moment -= 3600
+        younger = await store.take_over(claim, holder="heir", lease=30)
+        assert younger.lease == clock.now() + 30
+        with pytest.raises(ClaimRefused):
+            await store.take_over(younger, holder="third", lease=30)
+
+    async def test_an_unsettled_claim_refuses_all_but_recovery(self, store: Store, clock: StillClock) -> None:
+        """It names why, and the three ways out; whoever takes it over need not wait, and it is settled no longer."""
+        [claim] = await claimed(store, a_plan(0, 1, {"a": a_pin("1")}))
+        clock.moment += 10
+        unsettled = await store.unsettle(claim, "the port was taken by another program")
+        assert unsettled == replace(claim, unsettled="the port was taken by another program", lease=clock.now())
+        assert (await store.environment("dev")).claims == (unsettled,)
+        with pytest.raises(ClaimRefused) as refused:
+            await claimed(store, a_plan(0, 2, {"a": a_pin("2")}))
+        ways = ("tidegate resume dev", "tidegate undo dev", 'tidegate abandon dev --because "')
+        for told in ("unsettled", "the port was taken", *ways):
+            assert told in str(refused.value)
+        younger = await store.take_over(unsettled, holder="heir", lease=30)
+        assert (younger.unsettled, younger.recovering, younger.at) == ("", True, claim.at)
+        with pytest.raises(ClaimLost):
+            await store.unsettle(claim, "too late")
+        assert (await store.environment("dev")).claims == (younger,)
 
     async def test_undo_gets_a_number_that_nobody_else_gets(self, store: Store) -> None:
         """A group that is born during undo is not mistaken for one of another change."""
@@ -236,6 +330,19 @@ class StoreConformance:
         assert await store.revision("dev", 2) == revision
         record = await store.environment("dev")
         assert (record.head, record.claims) == (2, (claim,))
+
+    async def test_a_claim_may_commit_a_number_that_it_reserved(self, store: Store) -> None:
+        """What becomes of a change that could not be finished is a revision of its own; no other number will do."""
+        one: dict[str, Pin | None] = {"a": a_pin("1")}
+        [claim] = await claimed(store, a_plan(0, 1, one))
+        with pytest.raises(StoreError, match="dev@2"):
+            await store.commit(claim, one, by="ana", why="", number=2)
+        number = await store.reserve(claim)
+        made = await store.commit(claim, one, by="ana", why="kept", number=number)
+        assert (made.number, made.parent, number) == (2, 0, 2)
+        assert (await store.environment("dev")).head == 2
+        [event] = await store.events(kind="committed")
+        assert (event.subject, event.body["number"]) == ("dev@2", 2)
 
     async def test_a_pin_that_goes_is_removed(self, store: Store) -> None:
         """And the revision before still has it."""
@@ -304,6 +411,16 @@ class StoreConformance:
         assert await store.put_release(dirty) == clean
         assert await store.release(clean.digest) == clean
 
+    async def test_many_releases_are_found_at_once(self, store: Store) -> None:
+        """Of any number; one that is missing is an error."""
+        made = [a_release(version=str(place)) for place in range(3)]
+        for release in made:
+            await store.put_release(release)
+        assert await store.releases_named([]) == {}
+        assert await store.releases_named([r.digest for r in made[1:]] * 2) == {r.digest: r for r in made[1:]}
+        with pytest.raises(NotInStore, match="sha256:none"):
+            await store.releases_named([made[0].digest, *(f"sha256:none{n}" for n in range(1200))])
+
     async def test_releases_are_listed_newest_first(self, store: Store) -> None:
         """All, or those of a component."""
         old, new = a_release(version="1", at=1.0), a_release(version="2", at=3.0)
@@ -371,6 +488,26 @@ class StoreConformance:
         assert [event.subject for event in await store.events(environment="e1", limit=2)] == ["9", "11"]
         assert [event.subject for event in await store.events(plan="p0")] == ["0", "3", "6", "9"]
         assert [event.subject for event in await store.events(environment="e0", plan="p0")] == ["0", "6"]
+
+    async def test_events_are_found_by_kind_and_subject(self, store: Store) -> None:
+        """Also together with the environment."""
+        for place in range(12):
+            kind = "interrupted" if place % 4 == 0 else "noted"
+            await store.append(Event(f"e{place % 2}", kind, subject=f"s{place % 3}", step=str(place)))
+        assert [event.step for event in await store.events(kind="interrupted")] == ["0", "4", "8"]
+        assert [event.step for event in await store.events(subject="s1", limit=2)] == ["7", "10"]
+        found = await store.events(environment="e0", kind="interrupted", subject="s2")
+        assert [event.step for event in found] == ["8"]
+        assert list(await store.events(environment="e1", kind="interrupted")) == []
+
+    async def test_the_journal_keeps_its_order_when_the_clock_is_set_back(
+        self, store: Store, clock: StillClock
+    ) -> None:
+        """What came later stands later, whatever time it says."""
+        for step in ("one", "two", "three"):
+            await store.append(Event("dev", "noted", step=step))
+            clock.moment -= 3600
+        assert [event.step for event in await store.events()] == ["one", "two", "three"]
 
     async def test_a_commit_is_in_the_journal(self, store: Store) -> None:
         """With who made it, under which plan and epoch."""
