@@ -36,7 +36,9 @@ async def processes(shop: World, group: GroupAddress) -> dict[int, int]:
 
 async def test_looking_starts_nothing(shop: World) -> None:
     """Where nothing was ever started there is no agent, and no file."""
-    assert await shop.target.observe("dev") == Observed("dev")
+    observed = await shop.target.observe("dev")
+    assert observed == Observed("dev", memory_free=observed.memory_free)
+    assert observed.memory_free > 0
     await shop.target.forget("dev")
     with pytest.raises(TargetError, match="cannot describe"):
         await shop.target.surroundings(shop.group())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,10 @@ class Folders:
         """What outlives releases and a plain `down`: the folder of one component or resource, or all of them."""
         return self.state / "data" / environment / owner
 
+    def work(self, environment: str, resource: str) -> Path:
+        """Where a resource without data works."""
+        return self.environment(environment) / resource
+
     def resource_log(self, environment: str, resource: str) -> Path:
         """Standard output and error of a resource over all its restarts."""
         return self.logs(environment) / f"{resource}.0.log"
@@ -125,6 +130,26 @@ def runtime_folder(root: Path) -> Path:
     if session and _fits(Path(session) / "tidegate" / name):
         return Path(session) / "tidegate" / name
     return Path(f"/tmp/tidegate-{os.getuid()}") / name  # noqa: S108 - ownership is checked by make_private
+
+
+def make_own(folder: Path) -> None:
+    """Make a folder that no other user looks into; one that is there stays as it is. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def destroy_data(folders: Folders, environment: str) -> None:
+    """Remove what outlives a plain `down`. Raises `TargetError` when something of it cannot be removed."""
+    folder = folders.data(environment)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise TargetError(
+            f"cannot destroy the data of {environment}",
+            f"{error.filename}: {error.strerror}",
+            hint=f"Remove {folder} by hand.",
+        ) from error
 
 
 def make_private(folder: Path) -> None:

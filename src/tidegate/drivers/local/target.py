@@ -5,28 +5,45 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, assert_never
 
 from tidegate.drivers.local.agent.state import FORMAT
 from tidegate.drivers.local.client import PATIENCE, AgentClient
-from tidegate.drivers.local.folders import Folders, runtime_folder
+from tidegate.drivers.local.folders import Folders, destroy_data, runtime_folder
 from tidegate.drivers.local.logs import InstanceLog
+from tidegate.drivers.local.memory import memory_free
 from tidegate.drivers.local.protocol import (
     GroupSpec,
     Json,
+    ResourceSpec,
     StartRequest,
     group_to_json,
     observed_from_json,
+    resource_to_json,
     start_to_json,
 )
 from tidegate.errors import ArtifactDamaged, SecretError, StepFailed, TargetError, TidegateError
 from tidegate.model.address import GroupAddress
-from tidegate.model.component import Artifact, Release
+from tidegate.model.component import Artifact, Kind, Release
 from tidegate.model.observed import Observed
 from tidegate.model.pins import Secret
-from tidegate.model.step import Observe, Prepare, Retire, Route, Scale, Start, Step, Verify
+from tidegate.model.step import (
+    Observe,
+    Prepare,
+    Provide,
+    Replace,
+    Retire,
+    Route,
+    Scale,
+    Start,
+    Step,
+    Verify,
+    Withdraw,
+)
 from tidegate.ports.artifacts import Artifacts
 from tidegate.ports.secrets import Secrets
 from tidegate.ports.target import Epoch, LogLine, Outcome, Surroundings
@@ -69,30 +86,38 @@ class LocalTarget:
         self._agent = AgentClient(self._folders)
         self._verified: dict[str, asyncio.Task[Path]] = {}
 
+    @property
+    def place(self) -> str:
+        """This machine and the project's state."""
+        return f"local:{socket.gethostname()}:{self._folders.state}"
+
     async def observe(self, environment: str) -> Observed:
         """What runs now; starts the agent only if something should run."""
-        if not self._agent.running() and not self._has_groups():
-            return Observed(environment)
+        if not self._agent.running() and not self._something_runs():
+            return Observed(environment, memory_free=memory_free())
         answer = await self._agent.call("GET", f"/environments/{environment}", patience=PATIENCE)
-        return observed_from_json(answer)
+        return replace(observed_from_json(answer), memory_free=memory_free())
 
     async def run(self, step: Step, epoch: Epoch) -> Outcome:
         """Make what the step states true; see `tidegate.ports.target.Target`."""
         if isinstance(step, Prepare):
             await self._prepare(step, epoch)
             return Outcome()
-        kind, body = await self._resolve(step)
+        kind, body = await self._resolve(step, epoch.environment)
         answer = await self._step(kind, body, epoch)
         return Outcome(urls=answer["urls"])
 
-    async def forget(self, environment: str) -> None:
-        """Give back ports, listeners and folders; the agent and its gateway end with the last environment.
+    async def forget(self, environment: str, *, data: bool = False) -> None:
+        """Give back ports, listeners and folders, with `data` also those that outlive this; the agent and its gateway
+        end with the last environment.
 
-        Raises `TargetError` while the environment has groups.
+        Raises `TargetError` while the environment has groups, or when data cannot be destroyed.
         """
         if not self._agent.running() and not self._folders.state_file.exists():
+            if data:
+                await asyncio.to_thread(destroy_data, self._folders, environment)
             return
-        answer = await self._agent.call("POST", f"/environments/{environment}/forget")
+        answer = await self._agent.call("POST", f"/environments/{environment}/forget", {"data": data})
         if answer["ending"]:
             await self._agent.ended()
 
@@ -104,7 +129,7 @@ class LocalTarget:
 
     async def surroundings(self, group: GroupAddress) -> Surroundings:
         """Folder and variables of the group's instances, without what only one instance has (PORT)."""
-        if not self._agent.running() and not self._has_groups():
+        if not self._agent.running() and not self._something_runs():
             raise TargetError(
                 f"cannot describe {group.name}",
                 f"Nothing runs in {group.environment}.",
@@ -141,10 +166,11 @@ class LocalTarget:
         found = self._folders.logs(group.environment).glob(f"{group.name}.*.log")
         return sorted(found, key=lambda path: int(path.name.split(".")[-2]))
 
-    def _has_groups(self) -> bool:
+    def _something_runs(self) -> bool:
         try:
             state = json.loads(self._folders.state_file.read_text())
-            return state["format"] != FORMAT or any(found["groups"] for found in state["environments"].values())
+            environments = state["environments"].values()
+            return state["format"] != FORMAT or any(found["groups"] or found["resources"] for found in environments)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except (ValueError, LookupError, TypeError, AttributeError):
@@ -165,10 +191,21 @@ class LocalTarget:
             fenced.cancel()
             await asyncio.wait([fenced])
 
-    async def _resolve(self, step: Start | Verify | Route | Observe | Scale | Retire) -> tuple[str, Json]:
+    async def _resolve(
+        self,
+        step: Provide | Start | Verify | Replace | Route | Observe | Scale | Retire | Withdraw,
+        environment: str,
+    ) -> tuple[str, Json]:
         match step:
             case Start():
                 return "start", start_to_json(await self._start(step))
+            case Replace():
+                stops = [group_to_json(group) for group in step.stops]
+                return "replace", {**start_to_json(await self._start(step)), "stops": stops}
+            case Provide():
+                return "provide", resource_to_json(self._resource(step, environment))
+            case Withdraw():
+                return "withdraw", {"resource": step.resource}
             case Verify():
                 return await self._verify(step)
             case Route():
@@ -199,14 +236,29 @@ class LocalTarget:
             return "prepare", {}
         return "verify", {"group": group_to_json(step.group), "command": release.runtime.verify}
 
-    async def _start(self, step: Start) -> StartRequest:
+    def _resource(self, step: Provide, environment: str) -> ResourceSpec:
+        spec, folders = step.spec, self._folders
+        own = folders.data(environment, step.resource) if spec.data else folders.work(environment, step.resource)
+        return ResourceSpec(
+            environment=environment,
+            name=step.resource,
+            identity=spec.identity,
+            command=spec.run,
+            url=spec.url,
+            folder=str(own),
+            health=spec.health,
+            grace=spec.grace,
+            data=spec.data,
+            env=_from_caller(),
+        )
+
+    async def _start(self, step: Start | Replace) -> StartRequest:
         group, pin = step.group, step.pin
         release, place = await asyncio.gather(
             self._releases.release(pin.release), self._place(group.component, pin.release)
         )
         runtime = release.runtime
         secrets = {name: value for name, value in pin.shape.env if isinstance(value, Secret)}
-        base = {name: os.environ[name] for name in FROM_CALLER if name in os.environ}
         plain = {name: value for name, value in pin.shape.env if isinstance(value, str)}
         settings = (await self._releases.blob(pin.settings)).decode() if pin.settings else None
         return StartRequest(
@@ -220,9 +272,12 @@ class LocalTarget:
                 drain=runtime.drain,
                 grace=runtime.grace,
                 port=runtime.port,
-                env={**base, **plain},
+                env={**_from_caller(), **plain},
                 secrets={name: secret.reference for name, secret in secrets.items()},
                 settings=str(self._folders.settings(group)) if settings is not None else "",
+                data=str(self._folders.data(group.environment, group.component)) if runtime.data else "",
+                worker=release.kind is Kind.WORKER,
+                resources=tuple(name for name, _ in pin.shape.resources),
             ),
             replicas=pin.shape.replicas,
             edges=dict(step.edges),
@@ -254,6 +309,10 @@ class LocalTarget:
             f"There is no artifact of {release}.",
             hint="Make the release again: tidegate release",
         )
+
+
+def _from_caller() -> dict[str, str]:
+    return {name: os.environ[name] for name in FROM_CALLER if name in os.environ}
 
 
 def _failed(what: str, component: str, error: TidegateError) -> StepFailed:

@@ -22,6 +22,7 @@ from tidegate import __version__
 from tidegate.drivers.local.agent.duties import follow_health, keep_gateway, rotate_logs, unused
 from tidegate.drivers.local.agent.http import answer
 from tidegate.drivers.local.agent.project import Project
+from tidegate.drivers.local.agent.replacing import end_surplus
 from tidegate.drivers.local.agent.server import Server
 from tidegate.drivers.local.folders import Folders, make_private
 from tidegate.drivers.local.ports import PortRegistry, registry_folder
@@ -127,7 +128,7 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     os.pwrite(lock, json.dumps(where).encode(), 0)
     os.write(tell, b"ready")
     os.close(tell)
-    duties = [asyncio.create_task(duty(project)) for duty in (follow_health, keep_gateway, rotate_logs)]
+    duties = [asyncio.create_task(duty(project)) for duty in (end_surplus, follow_health, keep_gateway, rotate_logs)]
     idle = asyncio.create_task(unused(project))
     ended = asyncio.create_task(server.ended.wait())
     unheard = asyncio.create_task(_unheard(folders))

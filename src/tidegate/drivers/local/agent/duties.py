@@ -54,12 +54,11 @@ async def rotate_logs(project: Project) -> None:
     """Archive logs that grew too large; runs for ever."""
     while True:
         await asyncio.sleep(2)
-        for instances in list(project.instances.values()):
-            for instance in list(instances.values()):
-                try:
-                    await asyncio.to_thread(instance.log.rotate)
-                except OSError as error:  # a full disk; the log goes on as it is
-                    project.complain(f"cannot rotate {instance.log.path}: {error}")
+        for instance in project.supervised():
+            try:
+                await asyncio.to_thread(instance.log.rotate)
+            except OSError as error:  # a full disk; the log goes on as it is
+                project.complain(f"cannot rotate {instance.log.path}: {error}")
         await _rotate_access_logs(project)
 
 

@@ -26,6 +26,8 @@ async def probe(health: Health, port: int, *, folder: str, env: Mapping[str, str
                     answer = await _http(health.check, port)
                 case HealthKind.TCP:
                     answer = await _tcp(port)
+                case HealthKind.ALIVE:
+                    answer = ""  # whoever asks sees that it runs
                 case HealthKind.COMMAND:
                     answer = await _command(health.check, folder, env)
                 case _ as never:
@@ -45,6 +47,8 @@ def _name(health: Health) -> str:
             return f"GET {health.check}"
         case HealthKind.TCP:
             return "connecting to $PORT"
+        case HealthKind.ALIVE:
+            return "running"
         case HealthKind.COMMAND:
             return f"health command `{health.check}`"
         case _ as never:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from tidegate.drivers.local.agent.backoff import Backoff
 from tidegate.drivers.local.agent.health import probe
@@ -16,8 +17,7 @@ from tidegate.drivers.local.agent.listening import ports_of, stranger
 from tidegate.drivers.local.agent.process import LINUX, Process, end_writers
 from tidegate.drivers.local.agent.state import InstanceRecord
 from tidegate.drivers.local.logs import InstanceLog
-from tidegate.drivers.local.protocol import GroupSpec
-from tidegate.model.component import HealthKind
+from tidegate.model.component import Health, HealthKind
 from tidegate.model.observed import InstanceState, ObservedInstance
 
 FIRST_PAUSE = 0.02
@@ -26,8 +26,38 @@ PAUSE_WHILE_BOOTING = 0.1
 LOG_LINES = 15
 """So many of an instance's last lines are shown with its failure."""
 
-Environment = Callable[[InstanceRecord], Mapping[str, str] | None]
-"""All variables of an instance; None while a secret's value is not known."""
+Environment = Callable[[InstanceRecord], Mapping[str, str] | str]
+"""All variables of an instance, or in words why they are not known."""
+ASKED_AT_ITS_PORT = (HealthKind.HTTP, HealthKind.TCP)
+
+
+class Spec(Protocol):
+    """What is kept running: an instance of a group, or a resource."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, apart from its number."""
+        ...
+
+    @property
+    def command(self) -> str:
+        """For /bin/sh."""
+        ...
+
+    @property
+    def folder(self) -> str:
+        """Where it runs, absolute."""
+        ...
+
+    @property
+    def health(self) -> Health:
+        """How it is asked."""
+        ...
+
+    @property
+    def grace(self) -> int:
+        """Milliseconds from SIGTERM to SIGKILL."""
+        ...
 
 
 class Instance:
@@ -40,7 +70,7 @@ class Instance:
 
     def __init__(
         self,
-        spec: GroupSpec,
+        spec: Spec,
         record: InstanceRecord,
         *,
         environment: Environment,
@@ -68,7 +98,7 @@ class Instance:
     @property
     def name(self) -> str:
         """`backend-r44.2`."""
-        return f"{self.spec.address.name}.{self.record.index}"
+        return f"{self.spec.name}.{self.record.index}"
 
     @property
     def healthy(self) -> bool:
@@ -98,14 +128,16 @@ class Instance:
             index=self.record.index,
             state=self.state,
             restarts=self.record.restarts,
-            address=f"127.0.0.1:{self.record.port}",
+            address=f"127.0.0.1:{self.record.port}" if self.record.port else "",
             pid=pid,
             memory=_memory(pid),
         )
 
     async def elsewhere(self) -> list[int]:
-        """The ports that it listens on instead of its own, as far as the system tells; empty when it has its own."""
-        ports = await asyncio.to_thread(ports_of, self.record.pid) if self.record.pid else set()
+        """The ports that it listens on instead of its own, as far as the system tells; empty when it has its own, or
+        needs none."""
+        asked = self.record.pid and self.record.port
+        ports = await asyncio.to_thread(ports_of, self.record.pid) if asked else set()
         return [] if self.record.port in ports else sorted(ports)
 
     def tail(self) -> list[str]:
@@ -124,10 +156,16 @@ class Instance:
             self.record.restarts += bool(self.record.pid)
         self._task = asyncio.create_task(self._run())
 
+    def recall(self) -> None:
+        """Know the process of the record only to `stop` it: a former agent did not get that far."""
+        self._process = Process.adopt(self.record.pid, self.record.process)
+
     async def ensure(self) -> None:
-        """Somebody asks for it to run now: ends waiting, and a process that lives without being healthy again."""
+        """Somebody asks for it to run now: ends waiting, a process that lives without being healthy again, and one
+        whose stop was not seen through."""
         self._backoff.reset()
-        if self._process is not None and self._was_healthy and not self.healthy:
+        idle = self._task is None or self._task.done()
+        if self._process is not None and (idle or (self._was_healthy and not self.healthy)):
             await self.stop()
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
@@ -153,8 +191,8 @@ class Instance:
         while True:
             if self._process is None:
                 environment = self._environment(self.record)
-                if environment is None:
-                    self.reason = "its secrets are not known any more: start it again (tidegate up)"
+                if isinstance(environment, str):
+                    self.reason = environment
                     self._changed()
                     return
                 async with self._turn:  # starting many at once must not keep requests from being answered
@@ -199,15 +237,18 @@ class Instance:
 
     async def _check(self) -> None:
         health = self.spec.health
-        environment = self._environment(self.record) or {}
+        found = self._environment(self.record)
+        environment = {} if isinstance(found, str) else found
         failed = 0
         pause = FIRST_PAUSE
         longest = health.interval / 1000
-        if health.kind is not HealthKind.COMMAND:  # asking is cheap, and people wait
+        if health.kind in ASKED_AT_ITS_PORT:  # asking is cheap, and people wait
             longest = min(longest, PAUSE_WHILE_BOOTING)
+        if health.kind is HealthKind.ALIVE and not self.healthy:
+            await asyncio.sleep(longest)
         while True:
             reason = await probe(health, self.record.port, folder=self.spec.folder, env=environment)
-            if not reason and not self.healthy and health.kind is not HealthKind.COMMAND:
+            if not reason and not self.healthy and health.kind in ASKED_AT_ITS_PORT:
                 reason = await asyncio.to_thread(stranger, self.record.port, self.record.pid)
             if not reason:
                 failed = 0
@@ -247,7 +288,7 @@ def _ended(status: int | None) -> str:
     if status is None:
         return "ended"
     if status == 0:
-        return "exited with 0: a service has to stay in the foreground"
+        return "exited with 0: it has to stay in the foreground"
     return f"exited with {status}" if status > 0 else f"was ended by signal {-status}"
 
 

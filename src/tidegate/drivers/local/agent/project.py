@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
-from tidegate.drivers.local.agent import process
+from tidegate.drivers.local.agent import surroundings
 from tidegate.drivers.local.agent.instance import Instance
 from tidegate.drivers.local.agent.routing import callers, table
-from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, load, save
+from tidegate.drivers.local.agent.state import (
+    EnvironmentRecord,
+    GroupRecord,
+    InstanceRecord,
+    ResourceRecord,
+    load,
+    save,
+)
 from tidegate.drivers.local.folders import Folders
-from tidegate.drivers.local.gateway import Gateway, Table
+from tidegate.drivers.local.gateway import Gateway, Table, Traffic
 from tidegate.drivers.local.logs import InstanceLog
 from tidegate.drivers.local.ports import PortRegistry
 from tidegate.errors import GatewayRefused, TargetError, TargetUnreachable
-from tidegate.model.address import GroupAddress, url_variable
-from tidegate.model.digest import short
-from tidegate.model.observed import Observed, ObservedGroup
+from tidegate.model.address import GroupAddress
+from tidegate.model.observed import Observed, ObservedGroup, ObservedResource
+
+REVIVALS = 5
+"""So often in a row the gateway may die under one question before that fails."""
+T = TypeVar("T")
 
 
 class Project:
@@ -33,12 +44,14 @@ class Project:
         self.state = load(folders.state_file)
         self.gateway = Gateway(folders.gateway, folders.runtime, folders.access_log)
         self.instances: dict[GroupAddress, dict[int, Instance]] = {}
+        self.resources: dict[tuple[str, str], Instance] = {}
         self.values: dict[GroupAddress, Mapping[str, str]] = {}
         self._withheld: set[tuple[GroupAddress, int]] = set()
         self._booting: set[GroupAddress] = set()
         self._waiters: set[asyncio.Future[None]] = set()
         self._applying = asyncio.Lock()
-        self._locks: dict[GroupAddress, asyncio.Lock] = {}
+        self._locks: dict[Hashable, asyncio.Lock] = {}
+        self._unheeded: set[asyncio.Task[None]] = set()
         self.dirty = asyncio.Event()
         self.ending = False
         self._complaint = ""
@@ -50,9 +63,15 @@ class Project:
     async def adopt(self) -> None:
         """Go on where the agent before ended."""
         for group in self.state.groups():
-            self.values[group.address] = self._remembered(group)
+            self.values[group.address] = surroundings.remembered(group)
             for record in group.instances.values():
-                self.instance(group, record).adopt()
+                instance = self.instance(group, record)
+                if record.index < group.replicas:
+                    instance.adopt()
+                else:
+                    instance.recall()
+        for resource in self.state.resources():
+            self.resource(resource).adopt()
         self._started = asyncio.create_task(self.gateway.start())
         self.dirty.set()
 
@@ -72,7 +91,7 @@ class Project:
     async def stop_all(self) -> None:
         """Stop every instance and the gateway, undrained; ports are given back unless another agent came meanwhile."""
         names = list(self.registry.names())
-        await asyncio.gather(*(each.stop() for group in self.instances.values() for each in group.values()))
+        await asyncio.gather(*(each.stop() for each in self.supervised()))
         await self.end()
         if not self.folders.lock.exists():
             self.registry.give_back(names)
@@ -86,9 +105,8 @@ class Project:
     async def leave(self) -> None:
         """Let go of everything and leave it running."""
         self.save()
-        for instances in self.instances.values():
-            for instance in instances.values():
-                await instance.leave()
+        for instance in self.supervised():
+            await instance.leave()
         if self._started is not None:
             self._started.cancel()
 
@@ -100,9 +118,16 @@ class Project:
 
     # Groups and instances
 
-    def lock(self, address: GroupAddress) -> asyncio.Lock:
-        """Held by the one step that changes the instances of a group."""
-        return self._locks.setdefault(address, asyncio.Lock())
+    def lock(self, what: Hashable) -> asyncio.Lock:
+        """Held by the one step that changes the instances of a group, by its address, or a resource."""
+        return self._locks.setdefault(what, asyncio.Lock())
+
+    async def see_through(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this to its end, also when the caller gives up."""
+        task = asyncio.create_task(work)
+        self._unheeded.add(task)
+        task.add_done_callback(self._unheeded.discard)
+        await asyncio.shield(task)
 
     def instance(self, group: GroupRecord, record: InstanceRecord) -> Instance:
         """The instance of a record, made when it is new; it does not run yet."""
@@ -111,48 +136,36 @@ class Project:
             instances[record.index] = Instance(
                 group.spec,
                 record,
-                environment=lambda record: self._instance_environment(group, record),
+                environment=lambda record: surroundings.of_instance(self.environment(group), group, record),
                 log=InstanceLog(self.folders.instance_log(group.address, record.index)),
                 changed=self.changed,
                 turn=self._turn,
             )
         return instances[record.index]
 
-    def environment(self, group: GroupRecord) -> dict[str, str] | None:
-        """Variables that all processes of a group have; None while a secret's value is not known."""
-        spec = group.spec
-        values = self.values.get(spec.address, {})
-        if values.keys() < spec.secrets.keys():
-            return None
-        own = {
-            "TIDEGATE_ENVIRONMENT": spec.address.environment,
-            "TIDEGATE_COMPONENT": spec.address.component,
-            "TIDEGATE_RELEASE": short(spec.release),
-        }
-        if spec.settings:
-            own["TIDEGATE_SETTINGS"] = spec.settings
-        urls = {url_variable(need): f"http://127.0.0.1:{edge.port}" for need, edge in group.edges.items()}
-        return {**spec.env, **values, **urls, **own}
+    def resource(self, record: ResourceRecord) -> Instance:
+        """The process of a resource, made when it is new; it does not run yet."""
+        key = (record.spec.environment, record.spec.name)
+        if key not in self.resources:
+            self.resources[key] = Instance(
+                record.spec,
+                record.instance,
+                environment=lambda _: surroundings.of_resource(record),
+                log=InstanceLog(self.folders.resource_log(*key)),
+                changed=self.changed,
+                turn=self._turn,
+            )
+        return self.resources[key]
 
-    def _instance_environment(self, group: GroupRecord, record: InstanceRecord) -> dict[str, str] | None:
-        shared = self.environment(group)
-        if shared is None:
-            return None
-        return {**shared, "PORT": str(record.port), "TIDEGATE_INSTANCE": f"{group.address.name}.{record.index}"}
+    def supervised(self) -> list[Instance]:
+        """All that is kept running: instances of groups, and resources."""
+        groups = list(self.instances.values())
+        return [*(instance for group in groups for instance in group.values()), *self.resources.values()]
 
-    def _remembered(self, group: GroupRecord) -> Mapping[str, str]:
-        """Secret values of a group that another agent started: its living instances have them.
-
-        A program that overwrote its environment is found by the plain variables that do not fit any more.
-        """
-        secrets = group.spec.secrets
-        for record in group.instances.values():
-            if secrets and process.identity(record.pid) == record.process != "":
-                found = process.environment(record.pid)
-                plain = {name: value for name, value in group.spec.env.items() if name not in secrets}
-                if all(found.get(name) == value for name, value in plain.items()) and secrets.keys() <= found.keys():
-                    return {name: found[name] for name in secrets}
-        return {}
+    def environment(self, group: GroupRecord) -> dict[str, str] | str:
+        """Variables that all processes of a group have, or in words why they are not known."""
+        address = group.address
+        return surroundings.of_group(self.state.environment(address.environment), group, self.values.get(address, {}))
 
     def withhold(self, address: GroupAddress, indices: Iterable[int]) -> None:
         """These instances get no more traffic from the next `apply` on, however healthy they are."""
@@ -218,12 +231,25 @@ class Project:
         """
         await self.serving()
         async with self._applying:
+            await self._revived(lambda: self.gateway.apply(self.table()))
+
+    async def traffic(self, listeners: list[str]) -> Mapping[str, Traffic]:
+        """What went through these listeners since the gateway started, which is now if it had died.
+
+        Raises `TargetUnreachable`.
+        """
+        return await self._revived(lambda: self.gateway.traffic(listeners))
+
+    async def _revived(self, ask: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(REVIVALS):
             try:
-                await self.gateway.apply(self.table())
+                return await ask()
             except TargetUnreachable:
-                with suppress(GatewayRefused):  # of the former table; what counts is this one
+                with suppress(TargetError):  # of the former table, or because it was ended again; `ask` tells
                     await self.gateway.revive()
-                await self.gateway.apply(self.table())
+        with suppress(GatewayRefused):
+            await self.gateway.revive()
+        return await ask()
 
     def table(self) -> Table:
         """What the gateway has to do."""
@@ -251,6 +277,13 @@ class Project:
             groups={group.address: self._observed(group) for group in environment.groups.values()},
             entries={component: entry.to for component, entry in environment.entries.items()},
             urls={component: f"http://127.0.0.1:{entry.port}" for component, entry in environment.entries.items()},
+            resources={resource: self._seen(record) for resource, record in environment.resources.items()},
+        )
+
+    def _seen(self, record: ResourceRecord) -> ObservedResource:
+        spec, seen = record.spec, self.resource(record).observed()
+        return ObservedResource(
+            spec.name, spec.identity, seen.state, record.url, restarts=seen.restarts, pid=seen.pid, memory=seen.memory
         )
 
     def _observed(self, group: GroupRecord) -> ObservedGroup:
@@ -263,28 +296,6 @@ class Project:
             instances=tuple(instances[index].observed() for index in sorted(instances)),
             edges={need: edge.to for need, edge in group.edges.items()},
         )
-
-    async def forget(self, name: str) -> None:
-        """Give back listeners, ports and folders of an environment without groups.
-
-        Raises `TargetError` while it has groups.
-        """
-        environment = self.state.environments.get(name)
-        if environment is not None and environment.groups:
-            raise TargetError(
-                f"cannot forget {name}",
-                f"{len(environment.groups)} instance groups still run: "
-                + ", ".join(sorted(group.name for group in environment.groups)),
-                hint="Retire them first.",
-            )
-        if environment is not None:
-            del self.state.environments[name]
-            self.save()
-        if self.state.environments:
-            await self.apply()
-        self.registry.give_back(port for port in self.registry.names() if port.startswith(f"{name}/"))
-        for folder in (self.folders.environment(name), self.folders.logs(name)):
-            shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def idle(self) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from tidegate.drivers.local.agent.project import Project
-from tidegate.drivers.local.agent.routing import callers, candidate_name, edge_name
-from tidegate.drivers.local.agent.starting import instance_name
+from tidegate.drivers.local.agent.routing import callers, candidate_name, edge_name, instance_name
 from tidegate.drivers.local.agent.state import GroupRecord
 from tidegate.drivers.local.logs import InstanceLog
 from tidegate.errors import StepFailed, TargetError
@@ -30,8 +30,8 @@ async def scale(project: Project, address: GroupAddress, replicas: int) -> None:
         leaving = sorted(group.instances)[replicas:]
         project.withhold(address, leaving)
         await project.apply()
-        await _drained(project, group)
-        await _stop(project, group, leaving)
+        await drained(project, group)
+        await stop_instances(project, group, leaving)
 
 
 async def retire(project: Project, address: GroupAddress) -> None:
@@ -52,11 +52,11 @@ async def retire(project: Project, address: GroupAddress) -> None:
                 component=address.component,
                 hint="Move the traffic first.",
             )
-        await _drained(project, group)
+        await drained(project, group)
         project.withhold(address, group.instances)
         with suppress(TargetError):  # a gateway that is down sends no traffic here
             await project.apply()
-        await _stop(project, group, list(group.instances))
+        await stop_instances(project, group, list(group.instances))
         del environment.groups[address]
         if not any(other.component == address.component for other in environment.groups):
             environment.reserved.pop(address.component, None)
@@ -65,11 +65,12 @@ async def retire(project: Project, address: GroupAddress) -> None:
         with suppress(TargetError):
             await project.apply()
         names = [candidate_name(address), *(edge_name(address, need) for need in group.edges)]
-        project.registry.give_back(names)
+        kept = [name for name in project.registry.names() if name.startswith(instance_name(address))]
+        project.registry.give_back([*names, *kept])
         await asyncio.to_thread(_tidy, project, group)
 
 
-async def _drained(project: Project, group: GroupRecord) -> None:
+async def drained(project: Project, group: GroupRecord) -> None:
     """Until no request to the group is in flight, or its time to drain is over."""
     with suppress(TimeoutError, TargetError):
         async with asyncio.timeout(group.spec.drain / 1000):
@@ -77,13 +78,17 @@ async def _drained(project: Project, group: GroupRecord) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def _stop(project: Project, group: GroupRecord, indices: list[int]) -> None:
+async def stop_instances(
+    project: Project, group: GroupRecord, indices: Sequence[int], *, keep_ports: bool = False
+) -> None:
+    """These instances run no more. A fixed port is given back even with `keep_ports`."""
     instances = project.instances.get(group.address, {})
     await asyncio.gather(*(instances[index].stop() for index in indices if index in instances))
     for index in indices:
         instances.pop(index, None)
         group.instances.pop(index, None)
-    project.registry.give_back(instance_name(group.address, index) for index in indices)
+    if not keep_ports or group.spec.port is not None:
+        project.registry.give_back(instance_name(group.address, index) for index in indices)
     project.release(group.address, indices)
     project.save()
 

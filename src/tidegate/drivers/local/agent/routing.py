@@ -25,10 +25,17 @@ def candidate_name(group: GroupAddress) -> str:
     return f"{group.environment}/candidate/{group.name}"
 
 
+def instance_name(group: GroupAddress, index: int | None = None) -> str:
+    """The name of an instance's port in the registry; what those of all instances begin with without `index`."""
+    return f"{group.environment}/instance/{group.name}.{'' if index is None else index}"
+
+
 def table(state: State, serving: Mapping[GroupAddress, Sequence[int]]) -> Table:
     """Everything the gateway shall do; `serving` are the ports that get traffic, by group. Pure."""
     return Table(
-        upstreams=tuple(_upstream(group, serving.get(group.address, ())) for group in state.groups()),
+        upstreams=tuple(
+            _upstream(group, serving.get(group.address, ())) for group in state.groups() if not group.spec.worker
+        ),
         listeners=tuple(
             listener for name, environment in state.environments.items() for listener in _listeners(name, environment)
         ),
@@ -38,20 +45,26 @@ def table(state: State, serving: Mapping[GroupAddress, Sequence[int]]) -> Table:
 def callers(environment: EnvironmentRecord, group: GroupAddress) -> str:
     """Who still sends users' traffic to this group: "" for nobody, else in words.
 
-    Traffic begins at entries and goes on along the edges of the groups it reaches; edges of groups that nobody
-    reaches carry none.
+    Traffic begins at entries and at workers that run, and goes on along the edges of the groups it reaches; edges of
+    groups that nobody reaches carry none.
     """
     reached: dict[GroupAddress, str] = {}
     waiting = [(entry.to, f"the entry of {name}") for name, entry in environment.entries.items()]
+    for worker in environment.groups.values():
+        if worker.spec.worker and worker.replicas:
+            waiting += _onward(worker)
     while waiting:
         to, by = waiting.pop()
         if to is None or to in reached:
             continue
         reached[to] = by
         if to in environment.groups:
-            edges = environment.groups[to].edges.items()
-            waiting += [(edge.to, f"{to.name} (its need {need})") for need, edge in edges]
+            waiting += _onward(environment.groups[to])
     return reached.get(group, "")
+
+
+def _onward(caller: GroupRecord) -> list[tuple[GroupAddress | None, str]]:
+    return [(edge.to, f"{caller.address.name} (its need {need})") for need, edge in caller.edges.items()]
 
 
 def _upstream(group: GroupRecord, ports: Sequence[int]) -> Upstream:
@@ -108,5 +121,6 @@ def _listeners(name: str, environment: EnvironmentRecord) -> Iterator[Listener]:
 
 
 def _to(environment: EnvironmentRecord, pointer: Pointer) -> str | None:
-    """A group that does not exist (yet, any more) is an address that answers 503."""
-    return str(pointer.to) if pointer.to in environment.groups else None
+    """A group that does not exist (yet, any more), or has no address, is one that answers 503."""
+    group = environment.groups.get(pointer.to) if pointer.to else None
+    return str(pointer.to) if group is not None and not group.spec.worker else None

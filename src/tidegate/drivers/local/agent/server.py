@@ -18,7 +18,7 @@ import os
 from typing import Any
 
 from tidegate import __version__
-from tidegate.drivers.local.agent import moving, retiring, starting, watching
+from tidegate.drivers.local.agent import forgetting, moving, providing, replacing, retiring, starting, watching
 from tidegate.drivers.local.agent.fencing import Fence
 from tidegate.drivers.local.agent.project import Project
 from tidegate.drivers.local.protocol import (
@@ -26,6 +26,7 @@ from tidegate.drivers.local.protocol import (
     Json,
     group_from_json,
     observed_to_json,
+    resource_from_json,
     some_group,
     start_from_json,
 )
@@ -58,7 +59,7 @@ class Server:
             case "GET", "environments", name:
                 return observed_to_json(self._project.observe(name))
             case "POST", "environments", name, "forget":
-                await self._forget(name)
+                await self._forget(name, data=body["data"])
                 return {"ending": self._project.idle}
             case "GET", "surroundings", environment, component, born:
                 return self._surroundings(GroupAddress(environment, component, int(born)))
@@ -72,6 +73,14 @@ class Server:
                 pass
             case "start":
                 return await starting.start(project, start_from_json(step))
+            case "replace":
+                return await replacing.replace(
+                    project, start_from_json(step), [some_group(group) for group in step["stops"]]
+                )
+            case "provide":
+                await providing.provide(project, resource_from_json(step))
+            case "withdraw":
+                await providing.withdraw(project, environment, step["resource"])
             case "verify":
                 await starting.verify(project, some_group(step["group"]), step["command"])
             case "route":
@@ -86,8 +95,8 @@ class Server:
                 raise LookupError(f"no step is called {kind}")
         return {}
 
-    async def _forget(self, name: str) -> None:
-        await self._project.forget(name)
+    async def _forget(self, name: str, *, data: bool) -> None:
+        await forgetting.forget(self._project, name, data=data)
         if self._project.idle:
             await self._project.end()
             self.ended.set()
@@ -101,10 +110,10 @@ class Server:
                 hint=f"Start it: tidegate up {address.environment}",
             )
         environment = self._project.environment(group)
-        if environment is None:
+        if isinstance(environment, str):
             raise TargetError(
                 f"cannot describe {address.name}",
-                "Its secrets are not known any more.",
+                environment,
                 hint=f"Start it again: tidegate up {address.environment}",
             )
         return {"folder": group.spec.folder, "env": environment}

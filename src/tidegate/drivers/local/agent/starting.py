@@ -5,32 +5,29 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tidegate.drivers.local.agent.health import speaks_http
 from tidegate.drivers.local.agent.instance import LOG_LINES, Instance
 from tidegate.drivers.local.agent.process import Process
 from tidegate.drivers.local.agent.project import Project
-from tidegate.drivers.local.agent.routing import candidate_name, edge_name, entry_name
-from tidegate.drivers.local.agent.state import GroupRecord, InstanceRecord, Pointer
+from tidegate.drivers.local.agent.routing import candidate_name, edge_name, entry_name, instance_name
+from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, Pointer
+from tidegate.drivers.local.agent.waiting import Failure, until_healthy
+from tidegate.drivers.local.folders import make_own
 from tidegate.drivers.local.protocol import StartRequest
 from tidegate.errors import GatewayRefused, StepFailed, TargetError
 from tidegate.model.address import GroupAddress
-from tidegate.model.component import Health, HealthKind
-from tidegate.model.observed import InstanceState
 
 VERIFY_PATIENCE = 60.0
 OUTPUT = 1 << 16
 """Bytes at the end of what `verify` printed that are looked at."""
 GATHER = 0.01
-LOOK = 1.0
-LOST = 5.0
-"""So many seconds it may listen on other ports than its own before the start is given up."""
-MORE_TIME = "If it opens $PORT only later, say how long that may take: `health: {start_timeout: 90s}`"
 
 
 async def start(project: Project, request: StartRequest) -> dict[str, str]:
-    """The group has `request.replicas` healthy instances; returns its candidate address by group name.
+    """The group has `request.replicas` healthy instances; returns its candidate address by group name, if it is to
+    have one. Brings a group to life again that was stopped.
 
     Raises `StepFailed` as soon as one instance ends, or is not healthy in time; the group stays as it is.
     """
@@ -51,16 +48,17 @@ async def start(project: Project, request: StartRequest) -> dict[str, str]:
                 hint="Try again: if a port was taken by another program, others are chosen.",
             ) from error
         instances = _ensure_instances(project, group, request.replicas)
+        project.release(group.address, group.instances)
         exits = {instance.name: instance.exits for instance in instances}
         with project.booting(group.address):
             await asyncio.gather(*(instance.ensure() for instance in instances))
-            await _until_healthy(project, group, instances, exits)
+            await until_healthy(project, instances, exits, _failure(group), movable=True)
         await project.apply()
-        return {group.address.name: f"http://127.0.0.1:{_address(project, group)}"}
+        return {} if group.spec.worker else {group.address.name: f"http://127.0.0.1:{_address(project, group)}"}
 
 
 async def verify(project: Project, address: GroupAddress, command: str) -> None:
-    """The command ended with 0. It runs as the instances do, and TIDEGATE_URL leads to them.
+    """The command ended with 0. It runs as the instances do, and TIDEGATE_URL leads to them if they have an address.
 
     Raises `StepFailed` with what it printed when it ends with anything else or takes longer than 60 s.
     """
@@ -68,9 +66,10 @@ async def verify(project: Project, address: GroupAddress, command: str) -> None:
     if group is None:
         raise _verify_failed(address, f"{address.name} does not run.")
     environment = project.environment(group)
-    if environment is None:
-        raise _verify_failed(address, "Its secrets are not known any more.", hint="Start the group again.")
-    environment["TIDEGATE_URL"] = f"http://127.0.0.1:{_address(project, group)}"
+    if isinstance(environment, str):
+        raise _verify_failed(address, environment)
+    if not group.spec.worker:
+        environment["TIDEGATE_URL"] = f"http://127.0.0.1:{_address(project, group)}"
     with tempfile.TemporaryFile() as output:
         process = Process.spawn(
             ["/bin/sh", "-c", command], folder=group.spec.folder, env=environment, output=output.fileno()
@@ -103,8 +102,9 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
             component=address.component,
             hint="Retire it first.",
         )
+    _check_replicas(request)
+    _check_resources(environment, request)
     if group is None:
-        _check_fixed_port(request)
         edges = {need: edge_name(address, need) for need in request.edges}
         ports = project.registry.take(edges.values())
         group = GroupRecord(
@@ -113,7 +113,7 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
             edges={need: Pointer(ports[name], request.edges[need]) for need, name in edges.items()},
         )
         environment.groups[address] = group
-    if not any(entry.to == address for entry in environment.entries.values()):
+    if not spec.worker and not any(entry.to == address for entry in environment.entries.values()):
         name, entry = candidate_name(address), entry_name(address.environment, address.component)
         ports = project.registry.take([name, entry])
         group.candidate = ports[name]
@@ -121,6 +121,8 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
             environment.reserved[address.component] = ports[entry]
     group.replicas = max(group.replicas, request.replicas)
     project.values[address] = dict(request.values)
+    if spec.data:
+        make_own(Path(spec.data))
     if request.settings is not None and spec.settings:
         await asyncio.to_thread(_write_settings, Path(spec.settings), request.settings)
     project.save()
@@ -141,15 +143,45 @@ def _unborn(project: Project, group: GroupRecord) -> None:
     project.changed()
 
 
-def _check_fixed_port(request: StartRequest) -> None:
-    if request.spec.port is not None and request.replicas > 1:
-        component = request.spec.address.component
+def _check_replicas(request: StartRequest) -> None:
+    spec = request.spec
+    if request.replicas <= 1 or (spec.port is None and not spec.data):
+        return
+    component = spec.address.component
+    what, instead = f"It listens on the fixed port {spec.port}", "Let it listen on $PORT and remove `port:`, or set"
+    if spec.data:
+        what, instead = "It is the only writer of its data folder", "Set"
+    raise StepFailed(
+        f"cannot start {component}",
+        f"{what}, and {request.replicas} instances are wanted.",
+        component=component,
+        hint=f"{instead} `replicas: 1`.",
+    )
+
+
+def _check_resources(environment: EnvironmentRecord, request: StartRequest) -> None:
+    missing = [name for name in request.spec.resources if name not in environment.resources]
+    if missing:
+        address = request.spec.address
         raise StepFailed(
-            f"cannot start {component}",
-            f"It listens on the fixed port {request.spec.port}, and {request.replicas} instances are wanted.",
-            component=component,
-            hint="Let it listen on $PORT and remove `port:`, or set `replicas: 1`.",
+            f"cannot start {address.component}",
+            f"It uses {', '.join(missing)}, and nothing provides that in {address.environment}.",
+            component=address.component,
+            hint=f"Provide it first: tidegate up {address.environment}",
         )
+
+
+def _check_writers(project: Project, group: GroupRecord) -> None:
+    """Whatever was planned, a data folder has one writer."""
+    address = group.address
+    for other in project.state.environment(address.environment).groups.values():
+        if other.address.component == address.component and other.address != address and other.instances:
+            raise StepFailed(
+                f"cannot start {address.component}",
+                f"{other.address.name} still runs, and the data folder has one writer.",
+                component=address.component,
+                hint="Stop it first: what has data is replaced, never run twice.",
+            )
 
 
 def _write_settings(file: Path, content: str) -> None:
@@ -162,7 +194,11 @@ def _write_settings(file: Path, content: str) -> None:
 def _ensure_instances(project: Project, group: GroupRecord, replicas: int) -> list[Instance]:
     missing = [index for index in range(replicas) if index not in group.instances]
     names = {index: instance_name(group.address, index) for index in missing}
-    if group.spec.port is None:
+    if missing and group.spec.data:
+        _check_writers(project, group)
+    if group.spec.worker:
+        ports = dict.fromkeys(names.values(), 0)
+    elif group.spec.port is None:
         ports = project.registry.take(names.values())
     else:
         ports = dict.fromkeys(names.values(), group.spec.port)
@@ -181,62 +217,19 @@ def _ensure_instances(project: Project, group: GroupRecord, replicas: int) -> li
     return [project.instance(group, group.instances[index]) for index in sorted(group.instances)]
 
 
-async def _until_healthy(
-    project: Project, group: GroupRecord, instances: list[Instance], exits: dict[str, int]
-) -> None:
+def _failure(group: GroupRecord) -> Failure:
+    def failed(instance: Instance, reason: str, log: Sequence[str], hint: str) -> StepFailed:
+        component = group.address.component
+        return StepFailed(
+            f"cannot start {component}",
+            reason,
+            component=component,
+            instance=instance.name,
+            log=log,
+            hint="\n".join([f"All of its output is in {instance.log.path}", *([hint] if hint else [])]),
+        )
 
-    def all_healthy() -> bool:
-        for instance in instances:
-            if instance.exits > exits[instance.name] or instance.state is InstanceState.STOPPED:
-                raise _start_failed(instance, instance.last_exit or instance.reason, instance.last_words)
-        return all(instance.state is InstanceState.HEALTHY for instance in instances)
-
-    loop = asyncio.get_running_loop()
-    patience = group.spec.health.start_timeout / 1000
-    deadline = loop.time() + patience
-    lost_since: float | None = None
-    while not await project.until(all_healthy, seconds=min(LOOK, max(0.0, deadline - loop.time()))):
-        late = next(instance for instance in instances if instance.state is not InstanceState.HEALTHY)
-        ports = [] if late.was_healthy else await late.elsewhere()
-        if loop.time() >= deadline:
-            reason = f"not healthy within {patience:g} s: {late.reason}"
-            raise _start_failed(late, f"{reason}\n{_elsewhere(late, ports)}" if ports else reason, late.tail())
-        if not ports or not await _surely(late, ports):
-            lost_since = None
-        elif lost_since is None:
-            lost_since = loop.time()
-        elif loop.time() - lost_since >= LOST and late.state is not InstanceState.HEALTHY:
-            raise _start_failed(late, _elsewhere(late, ports), late.tail(), hint=MORE_TIME)
-
-
-async def _surely(instance: Instance, ports: list[int]) -> bool:
-    """Whether the service itself listens there, so that waiting is in vain. Debuggers and the like open ports before
-    a service does; and whoever wrote a `start_timeout` wants it to be waited for."""
-    health = instance.spec.health
-    if health.kind is HealthKind.COMMAND or health.start_timeout != Health().start_timeout:
-        return False
-    for port in ports:
-        if await speaks_http(port):
-            return True
-    return False
-
-
-def _elsewhere(instance: Instance, ports: list[int]) -> str:
-    there = ", ".join(str(port) for port in ports)
-    way = f"write `port: {ports[0]}`" if len(ports) == 1 else "write the one it serves on as `port:`"
-    return f"it listens on {there} instead of {instance.record.port}: let it read $PORT, or {way}"
-
-
-def _start_failed(instance: Instance, reason: str, log: list[str], *, hint: str = "") -> StepFailed:
-    component = instance.spec.address.component
-    return StepFailed(
-        f"cannot start {component}",
-        reason,
-        component=component,
-        instance=instance.name,
-        log=log,
-        hint="\n".join([f"All of its output is in {instance.log.path}", *([hint] if hint else [])]),
-    )
+    return failed
 
 
 def _verify_failed(address: GroupAddress, detail: str, *, log: list[str] | None = None, hint: str = "") -> StepFailed:
@@ -259,8 +252,3 @@ def _address(project: Project, group: GroupRecord) -> int:
         if entry.to == group.address:
             return entry.port
     raise _verify_failed(group.address, f"{group.address.name} has no address.", hint="Start it again.")
-
-
-def instance_name(group: GroupAddress, index: int) -> str:
-    """The name of an instance's port in the registry."""
-    return f"{group.environment}/instance/{group.name}.{index}"

@@ -38,7 +38,7 @@ async def observe(project: Project, environment: str, step: Observe) -> None:
     ways = _ways(project, environment, step)
     names = [way.listener for way in ways]
     exits = _exits(project, step)
-    before = await project.gateway.traffic(names)
+    before = await project.traffic(names)
     loop = asyncio.get_running_loop()
     end = loop.time() + step.seconds
     while (left := end - loop.time()) > 0:
@@ -50,7 +50,7 @@ async def observe(project: Project, environment: str, step: Observe) -> None:
 
 
 async def _since(project: Project, names: list[str], before: Mapping[str, Traffic]) -> dict[str, Traffic]:
-    now = await project.gateway.traffic(names)
+    now = await project.traffic(names)
     return {name: _between(before[name], now[name]) for name in names}
 
 

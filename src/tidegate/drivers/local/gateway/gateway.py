@@ -190,7 +190,14 @@ class Gateway:
                 )
             )
         )
-        running = process.spawn(process.serve_command(configuration), self._log)
+        try:
+            running = process.spawn(process.serve_command(configuration), self._log)
+        except (FileNotFoundError, PermissionError) as error:
+            raise TargetError(
+                "cannot start the gateway",
+                f"{error.filename}: {error.strerror}",
+                hint="Envoy comes with Tidegate: install that again.",
+            ) from error
         process.remember(running, self._process_file)
         return running
 
