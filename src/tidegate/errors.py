@@ -79,6 +79,10 @@ class ArtifactDamaged(ReleaseError):
     """What lies in the artifact folder is not what was built there."""
 
 
+class ArtifactsUnreachable(ReleaseError):
+    """The place where artifacts are shared cannot be read or written. Never to be taken for "there is none"."""
+
+
 # Planning
 
 

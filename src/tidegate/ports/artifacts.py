@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,19 +10,64 @@ from tidegate.model.component import Artifact
 
 
 class Artifacts(Protocol):
-    """Artifacts of the format that a target runs."""
+    """Artifacts of the format that a target runs. They may lie on this machine alone, or also where others get them."""
+
+    def choose(self, artifacts: Sequence[Artifact]) -> Artifact | None:
+        """The one that this machine can run, of all artifacts of a release; None if there is none."""
+        ...
+
+    def reaches(self, artifact: Artifact) -> bool:
+        """Whether it lies at a place of ours, shared or not: if it is not there now, it is nowhere. Asks nobody."""
+        ...
+
+    async def available(self, artifact: Artifact) -> bool:
+        """Whether it lies complete where it has to; its files are not compared. Raises `ArtifactsUnreachable`."""
+        ...
 
     async def verify(self, artifact: Artifact) -> Path:
-        """The folder the artifact lies in, after every file was compared with what was built.
+        """The folder on this machine that it lies in, after every file was compared with what was built. One that is
+        shared is fetched first if it is not here, and made to run at this place.
 
-        Raises `ArtifactDamaged` if it is missing or differs.
+        Raises `ArtifactDamaged` if it is missing or differs, `ArtifactsUnreachable`, `ReleaseError`.
         """
         ...
 
     async def remove(self, artifact: Artifact) -> None:
-        """Delete it; harmless when it is gone."""
+        """Delete it where it lies (what was fetched of it is another, see `present`); harmless when it is gone.
+
+        Raises `ArtifactsUnreachable`, `ReleaseError`.
+        """
         ...
 
-    async def present(self) -> Sequence[str]:
-        """Digests of the releases that have a complete artifact here."""
+    async def present(self) -> Mapping[str, Artifact]:
+        """What lies complete on this machine, built or fetched: digest of the release -> artifact."""
+        ...
+
+
+class ArtifactStorage(Protocol):
+    """Files by name, where several machines reach them. Names have forward slashes.
+
+    A name never stands for other bytes than it once did. Every method raises `ArtifactsUnreachable`, which says in
+    plain words what to do and never holds a secret.
+    """
+
+    @property
+    def url(self) -> str:
+        """What locations of its files begin with, without a slash at its end; no secret is in it."""
+        ...
+
+    async def put(self, name: str, file: Path) -> None:
+        """Keep the content of `file`. Whoever reads sees all of it or nothing."""
+        ...
+
+    async def get(self, name: str, file: Path) -> bool:
+        """Write the content to `file`; False if there is none of this name. After an error `file` means nothing."""
+        ...
+
+    async def exists(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Harmless when it is gone."""
         ...
