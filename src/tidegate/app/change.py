@@ -1,23 +1,24 @@
-"""Changing an environment: plan, apply, up, down, recover."""
+"""Changing an environment: plan, apply, up, down."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from tidegate.app.carry import carry_over, check_artifacts
+from tidegate.app.planned import Planned
 from tidegate.app.release import BuildReporter, make_releases, name_releases
 from tidegate.app.workspace import Workspace
-from tidegate.errors import TidegateError, UsageError
+from tidegate.errors import StalePlan, TidegateError, UsageError
 from tidegate.execution import Applied, Executor, Fate
-from tidegate.execution.claim import LEASE
 from tidegate.execution.progress import Reporter
-from tidegate.execution.recover import head_pins, recover, releases_of
+from tidegate.execution.settle import head_pins, releases_of
+from tidegate.manifest import EnvironmentSpec
 from tidegate.model.component import Release
 from tidegate.model.digest import digest_bytes
-from tidegate.model.observed import Observed
-from tidegate.model.pins import Pin, Pins
+from tidegate.model.pins import Pin
 from tidegate.model.plan import Plan
-from tidegate.planning import Policy, make_plan, wanted_by_up
+from tidegate.planning import Limit, Policy, make_plan, wanted_by_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +30,6 @@ class Selection:
     remove: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A plan with all that is needed to explain and to apply it.
-
-    `unbuilt` are components whose release has no artifact yet; `elsewhere` components that the environment has
-    and this checkout has not (they stay).
-    """
-
-    plan: Plan
-    current: Pins
-    wanted: Pins
-    observed: Observed
-    releases: Mapping[str, Release]
-    settings: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    unbuilt: tuple[str, ...] = ()
-    elsewhere: tuple[str, ...] = ()
-
-
 async def plan_up(
     workspace: Workspace, environment: str, selection: Selection, *, build: BuildReporter | None = None
 ) -> Planned:
@@ -55,6 +38,7 @@ async def plan_up(
     Without it nothing at all is written. Raises `UsageError`, `UnsafePlan`, `BuildFailed`, and
     `TidegateError` for a checkout without components.
     """
+    workspace = workspace.at(environment)
     spec = workspace.environment(environment)
     if not workspace.project.components and not selection.remove:
         raise TidegateError(
@@ -92,7 +76,8 @@ async def plan_up(
         wanted=wanted,
         observed=observed,
         releases=known,
-        policy=Policy(spec.observe, spec.max_errors, allow_dirty=not spec.after),
+        policy=Policy(spec.observe, spec.max_errors, allow_dirty=not spec.after, max_extra=limit_of(spec)),
+        held=frozenset(name for claim in record.claims for name in claim.components),
     )
     return Planned(
         plan,
@@ -108,6 +93,7 @@ async def plan_up(
 
 async def plan_down(workspace: Workspace, environment: str) -> Planned:
     """The plan that leaves nothing of an environment. Also for one that tidegate.yaml no longer has."""
+    workspace = workspace.at(environment)
     record = await workspace.store.environment(environment)
     current = await head_pins(workspace.store, record)
     known = await releases_of(workspace.store, current)
@@ -122,62 +108,79 @@ async def plan_down(workspace: Workspace, environment: str) -> Planned:
         releases=known,
         policy=Policy(),
         scope=frozenset({*current, *observed.entries, *(address.component for address in observed.groups)}),
+        as_one=True,
     )
     return Planned(plan, current, {}, observed, known)
 
 
 async def plan_saved(workspace: Workspace, plan: Plan) -> Planned:
-    """A plan that was saved, made ready to apply. Raises `NotInStore` if the releases are not here."""
+    """A plan that was saved, made ready to apply; carried over if the environment moved on beside it.
+
+    Raises `NotInStore` if the releases are not here, `UnsafePlan` if one was pruned, `StalePlan` as `carry_over`.
+    """
+    workspace = workspace.at(plan.environment)
     record = await workspace.store.environment(plan.environment)
     current = await head_pins(workspace.store, record)
     pins = [pin for change in plan.changes for entry in change.pins for pin in (entry.old, entry.new) if pin]
-    known = {pin.release: await workspace.store.release(pin.release) for pin in pins}
+    known = dict(await workspace.store.releases_named({pin.release for pin in pins}))
     known.update(await releases_of(workspace.store, current))
-    wanted = dict(current)
-    for change in plan.changes:
-        for entry in change.pins:
-            if entry.new is None:
-                wanted.pop(entry.component, None)
-            else:
-                wanted[entry.component] = entry.new
+    wanted = {**current, **{entry.component: entry.new for change in plan.changes for entry in change.pins}}
     observed = await workspace.target.observe(plan.environment)
-    return Planned(plan, current, wanted, observed, known)
+    left = {name: pin for name, pin in wanted.items() if pin is not None}
+    planned = Planned(plan, current, left, observed, known)
+    if record.head != plan.parent or any(change.number < record.next_number for change in plan.changes):
+        planned = await carry_over(workspace, planned, policy_of(workspace, plan.environment))
+    await check_artifacts(workspace, planned)
+    return planned
 
 
-def executor(workspace: Workspace, report: Reporter) -> Executor:
+def limit_of(spec: EnvironmentSpec) -> Limit:
+    """How much may run beside what runs already."""
+    return Limit(spec.max_extra.instances, spec.max_extra.memory)
+
+
+def policy_of(workspace: Workspace, environment: str) -> Policy:
+    """What tidegate.yaml says about changes of an environment; the defaults for one that it no longer has."""
+    spec = workspace.project.environments.get(environment)
+    if spec is None:
+        return Policy()
+    return Policy(spec.observe, spec.max_errors, allow_dirty=not spec.after, max_extra=limit_of(spec))
+
+
+def executor(workspace: Workspace, environment: str, report: Reporter) -> Executor:
     """An executor of this process; keep it to be able to `stop` it."""
-    return Executor(workspace.store, workspace.target, holder=workspace.holder, by=workspace.actor, reporter=report)
+    workspace = workspace.at(environment)
+    return Executor(
+        workspace.store,
+        workspace.target,
+        holder=workspace.holder,
+        by=workspace.actor,
+        reporter=report,
+        limit=policy_of(workspace, environment).max_extra,
+    )
 
 
-async def apply(executor: Executor, planned: Planned, *, why: str = "") -> Applied:
-    """Carry out a plan. See `Executor.apply`."""
-    return await executor.apply(planned.plan, planned.releases, why=why)
+async def apply(workspace: Workspace, executor: Executor, planned: Planned, *, why: str = "") -> Applied:
+    """Carry out a plan; carried over as often as others commit beside it. See `Executor.apply`."""
+    workspace = workspace.at(planned.plan.environment)
+    while True:
+        try:
+            return await executor.apply(planned.plan, planned.releases, why=why)
+        except StalePlan:
+            planned = await carry_over(workspace, planned, policy_of(workspace, planned.plan.environment))
 
 
-async def forget_if_empty(workspace: Workspace, planned: Planned, applied: Applied) -> bool:
-    """After a `down` that left nothing: let the target give back what it kept. Returns whether it did."""
+async def forget_if_empty(workspace: Workspace, planned: Planned, applied: Applied, *, data: bool = False) -> bool:
+    """After a `down` that left nothing: let the target give back what it kept, with `data` also what outlives that.
+
+    Returns whether it did.
+    """
+    workspace = workspace.at(planned.plan.environment)
     left = any(result.fate is not Fate.COMMITTED or result.unfinished for result in applied.changes)
     if left or (await workspace.target.observe(planned.plan.environment)).groups:
         return False
-    await workspace.target.forget(planned.plan.environment)
+    await workspace.target.forget(planned.plan.environment, data=data)
     return True
-
-
-async def recover_environment(workspace: Workspace, environment: str, report: Reporter) -> Sequence[str]:
-    """Settle what a vanished executor left; the names of the components. Raises `ClaimRefused` while it lives."""
-    if not (await workspace.store.environment(environment)).claims:
-        return ()
-    claims = await recover(
-        workspace.store,
-        workspace.target,
-        environment,
-        holder=workspace.holder,
-        lease=LEASE,
-        actor=workspace.actor,
-        report=report,
-        vanished=workspace.vanished,
-    )
-    return tuple(sorted(name for claim in claims for name in claim.components))
 
 
 def _chosen(workspace: Workspace, present: Sequence[str], selection: Selection) -> list[str]:

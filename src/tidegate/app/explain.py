@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from tidegate.app.change import Planned
+from tidegate.app.planned import Planned
 from tidegate.model.component import Release
 from tidegate.model.digest import short
 from tidegate.model.pins import Pin, Secret, Value
 from tidegate.model.plan import Change, PinChange
-from tidegate.model.step import Observe, Prepare, Retire, Route, Scale, Start, Step, Verify
+from tidegate.model.step import (
+    Assume,
+    Observe,
+    Prepare,
+    Provide,
+    Replace,
+    Retire,
+    Revert,
+    Route,
+    Run,
+    Scale,
+    Start,
+    Step,
+    Verify,
+    Withdraw,
+)
+from tidegate.ports.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +48,7 @@ class StepLine:
     phase: str
     text: str
     after: tuple[str, ...]
+    wave: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +62,17 @@ class ComponentLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """A component or resource that nobody serves for a while; `seconds` as the last time, None if it is the first."""
+
+    component: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeLine:
-    """One change. `peak_memory` in bytes, as far as measured; `unmeasured` instances are not in it."""
+    """One change. `peak_memory` in bytes, as far as measured; `unmeasured` instances are not in it. It goes in `waves`
+    waves; `turn` other groups of changes come first."""
 
     revision: str
     intent: str
@@ -56,6 +82,9 @@ class ChangeLine:
     peak_memory: int
     unmeasured: int
     irreversible: tuple[str, ...]
+    interruptions: tuple[Interruption, ...] = ()
+    waves: int = 1
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +102,28 @@ class PlanView:
     unmeasured: int
 
 
-def explain(planned: Planned, old_settings: Mapping[str, bytes]) -> PlanView:
-    """`old_settings`: digest -> content of settings that current pins name, as far as known."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a plan is explained with: contents of settings that current pins name (by digest, as far as known), and
+    how many seconds components were interrupted the last time."""
+
+    settings: Mapping[str, bytes] = field(default_factory=dict)
+    interrupted: Mapping[str, float] = field(default_factory=dict)
+
+
+def explain(planned: Planned, past: Past) -> PlanView:
+    """A plan in words."""
     plan = planned.plan
-    contents = {**old_settings, **planned.settings}
-    changes = tuple(_change(plan.environment, change, planned.releases, contents) for change in plan.changes)
+    contents = {**past.settings, **planned.settings}
+    changes = tuple(_change(plan.environment, change, planned.releases, contents, past) for change in plan.changes)
+    worst = max(
+        ([change for change in changes if change.turn == turn] for turn in {change.turn for change in changes}),
+        key=lambda together: (
+            sum(line.peak_memory for line in together),
+            sum(line.peak_instances for line in together),
+        ),
+        default=[],
+    )
     return PlanView(
         environment=plan.environment,
         parent=f"{plan.environment}@{plan.parent}" if plan.parent else "",
@@ -85,14 +131,18 @@ def explain(planned: Planned, old_settings: Mapping[str, bytes]) -> PlanView:
         changes=changes,
         unbuilt=planned.unbuilt,
         elsewhere=planned.elsewhere,
-        peak_instances=sum(change.peak_instances for change in changes),
-        peak_memory=sum(change.peak_memory for change in changes),
-        unmeasured=sum(change.unmeasured for change in changes),
+        peak_instances=sum(change.peak_instances for change in worst),
+        peak_memory=sum(change.peak_memory for change in worst),
+        unmeasured=sum(change.unmeasured for change in worst),
     )
 
 
+def _together(changes: Sequence[ChangeLine]) -> tuple[int, int]:
+    return sum(change.peak_memory for change in changes), sum(change.peak_instances for change in changes)
+
+
 def _change(
-    environment: str, change: Change, releases: Mapping[str, Release], contents: Mapping[str, bytes]
+    environment: str, change: Change, releases: Mapping[str, Release], contents: Mapping[str, bytes], past: Past
 ) -> ChangeLine:
     return ChangeLine(
         revision=f"{environment}@{change.number}" if change.repins else "",
@@ -102,12 +152,16 @@ def _change(
             for pin in change.pins
         ),
         steps=tuple(
-            StepLine(planned.id, planned.phase.value, in_words(planned.step), planned.after) for planned in change.steps
+            StepLine(planned.id, planned.phase.value, in_words(planned.step), planned.after, planned.wave)
+            for planned in change.steps
         ),
         peak_instances=change.peak_instances,
         peak_memory=change.peak_memory,
         unmeasured=change.unmeasured,
         irreversible=change.irreversible,
+        interruptions=tuple(Interruption(name, past.interrupted.get(name)) for name in change.interrupts),
+        waves=change.waves,
+        turn=change.turn,
     )
 
 
@@ -121,6 +175,22 @@ def in_words(step: Step) -> str:
             many = "instance" if step.pin.shape.replicas == 1 else "instances"
             wired = f", wired {edges}" if edges else ""
             return f"start {step.group.name}: {step.pin.shape.replicas} {many} until healthy{wired}"
+        case Replace():
+            stopped = f"stop {', '.join(group.name for group in step.stops)}, then " if step.stops else ""
+            edges = ", ".join(f"{need} → {group.name if group else 'nothing'}" for need, group in step.edges)
+            wired = f", wired {edges}" if edges else ""
+            many = "instance" if step.pin.shape.replicas == 1 else "instances"
+            return f"{stopped}start {step.group.name}: {step.pin.shape.replicas} {many} until healthy{wired}"
+        case Provide():
+            return f"start resource {step.resource} until healthy"
+        case Withdraw():
+            return f"stop resource {step.resource}; its data stay"
+        case Run():
+            return f"run {step.run.name} to its end"
+        case Revert():
+            return f"take back {step.run.name}"
+        case Assume():
+            return f"count {step.run.name} as {step.state.value if step.state else 'never run'}"
         case Verify():
             return f"verify {step.group.name}, unseen by users"
         case Route():
@@ -193,9 +263,15 @@ def _settings(contents: Mapping[str, bytes], digest: str) -> dict[str, str]:
     return flat
 
 
-async def old_settings(planned: Planned, blob: Any) -> dict[str, bytes]:
-    """The contents of the settings that the changed pins had; `blob` is `Store.blob`."""
+async def past_of(planned: Planned, store: Store) -> Past:
+    """What the store knows about the past of what a plan changes."""
     digests = {
         pin.old.settings for change in planned.plan.changes for pin in change.pins if pin.old and pin.old.settings
     }
-    return {digest: await blob(digest) for digest in digests - set(planned.settings)}
+    settings = {digest: await store.blob(digest) for digest in digests - set(planned.settings)}
+    interrupted = {}
+    for name in {name for change in planned.plan.changes for name in change.interrupts}:
+        last = await store.events(environment=planned.plan.environment, kind="interrupted", subject=name, limit=1)
+        if last:
+            interrupted[name] = float(last[0].body["seconds"])
+    return Past(settings, interrupted)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tidegate.app.hanging import ClaimStatus, claim_status
 from tidegate.app.workspace import Workspace
 from tidegate.errors import TargetUnreachable
-from tidegate.execution.recover import head_pins, releases_of
-from tidegate.model.component import Release
+from tidegate.execution.settle import head_pins, releases_of
+from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
-from tidegate.model.observed import InstanceState, Observed, ObservedGroup
+from tidegate.model.observed import InstanceState, Observed, ObservedGroup, RunState
 from tidegate.model.pins import Pin
-from tidegate.ports.store import EnvironmentRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,9 @@ class InstanceStatus:
 class ComponentStatus:
     """`release` and `commit` are what is pinned; `url` is the entry, `address` the same with a name for people.
 
-    `state`: running, degraded (some instances are not healthy), crash-looping, absent, unpinned (runs, and nothing
-    pins it), moving (a change is under way).
+    `kind`: service, worker, task. `state`: running, degraded (some instances are not healthy), crash-looping, absent,
+    unpinned (runs, and nothing pins it), moving (a change is under way), unsettled (a change could neither be finished
+    nor undone), ready (a task).
     """
 
     component: str
@@ -47,26 +48,45 @@ class ComponentStatus:
     address: str
     group: str
     instances: tuple[InstanceStatus, ...] = ()
+    kind: str = "service"
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimStatus:
-    """Somebody is changing these components, or was and vanished; `lease` in seconds since the epoch."""
+class ResourceStatus:
+    """A resource that the environment runs itself; `memory` in bytes."""
 
-    components: tuple[str, ...]
-    holder: str
-    lease: float
+    name: str
+    state: str
+    url: str
+    restarts: int
+    pid: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """A command that ran to its end, or should have. `what`: before, after, task; `status` its exit status, None while
+    unknown."""
+
+    name: str
+    component: str
+    what: str
+    state: str
+    status: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentStatus:
-    """`revision` is "" for an environment that was never brought up; `problem` says why it could not be seen."""
+    """`revision` is "" for an environment that was never brought up; `problem` says why it could not be seen. `runs`
+    are the last of each task, and migrations that did not end well."""
 
     environment: str
     revision: str
     components: tuple[ComponentStatus, ...] = ()
     claims: tuple[ClaimStatus, ...] = ()
     problem: str = ""
+    resources: tuple[ResourceStatus, ...] = ()
+    runs: tuple[RunStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +131,17 @@ class ReleaseLine:
 
 async def status(workspace: Workspace, environments: Sequence[str] = ()) -> list[EnvironmentStatus]:
     """The environments of tidegate.yaml, in its order, then any others that still have something pinned."""
-    records = {record.name: record for record in await workspace.store.environments()}
     names = list(environments) or [*workspace.project.environments]
     if not environments:
-        for name, record in records.items():
-            if name not in names and await head_pins(workspace.store, record):
-                names.append(name)
-    return [await _status(workspace, await workspace.store.environment(name)) for name in names]
+        for record in await workspace.store.environments():
+            if record.name not in names and await head_pins(workspace.store, record):
+                names.append(record.name)
+    return [await _status(workspace.at(name), name) for name in names]
 
 
 async def history(workspace: Workspace, environment: str, *, limit: int = 20) -> list[RevisionLine]:
     """Newest first. An environment that tidegate.yaml no longer has keeps its history."""
+    workspace = workspace.at(environment)
     record = await workspace.store.environment(environment)
     if not record.head:
         workspace.environment(environment)
@@ -177,32 +197,56 @@ def address_for_people(component: str, environment: str, url: str) -> str:
     return url.replace("//127.0.0.1:", f"//{component}.{environment}.localhost:", 1)
 
 
-async def _status(workspace: Workspace, record: EnvironmentRecord) -> EnvironmentStatus:
+async def _status(workspace: Workspace, environment: str) -> EnvironmentStatus:
+    record = await workspace.store.environment(environment)
     pins = await head_pins(workspace.store, record)
     known = await releases_of(workspace.store, pins)
-    claims = tuple(ClaimStatus(claim.components, claim.holder, claim.lease) for claim in record.claims)
+    claims = tuple([await claim_status(workspace.store, claim) for claim in record.claims])
     revision = f"{record.name}@{record.head}" if record.head else ""
     try:
         observed = await workspace.target.observe(record.name)
     except TargetUnreachable as error:
         return EnvironmentStatus(record.name, revision, claims=claims, problem=str(error))
-    moving = {component for claim in record.claims for component in claim.components}
+    states = {name: "unsettled" if claim.unsettled else "moving" for claim in claims for name in claim.components}
     names = sorted({*pins, *(address.component for address in observed.groups)})
-    components = tuple(_component(name, observed, pins.get(name), known, moving=name in moving) for name in names)
-    return EnvironmentStatus(record.name, revision, components, claims)
+    components = tuple(_component(name, observed, pins.get(name), known, states.get(name, "")) for name in names)
+    return EnvironmentStatus(
+        record.name, revision, components, claims, resources=_resources(observed), runs=_runs(observed)
+    )
+
+
+def _resources(observed: Observed) -> tuple[ResourceStatus, ...]:
+    return tuple(
+        ResourceStatus(each.name, each.state.value, each.url, each.restarts, each.pid, each.memory)
+        for _, each in sorted(observed.resources.items())
+    )
+
+
+def _runs(observed: Observed) -> tuple[RunStatus, ...]:
+    shown = [
+        run
+        for run in observed.runs.values()
+        if run.address.what is RunKind.TASK or run.state not in {RunState.DONE, RunState.ABANDONED}
+    ]
+    shown.sort(key=lambda run: run.address)
+    return tuple(
+        RunStatus(run.address.name, run.address.component, run.address.what.value, run.state.value, run.status)
+        for run in shown
+    )
 
 
 def _component(
-    name: str, observed: Observed, pin: Pin | None, known: dict[str, Release], *, moving: bool
+    name: str, observed: Observed, pin: Pin | None, known: dict[str, Release], changing: str
 ) -> ComponentStatus:
     entry = observed.entries.get(name)
     groups = [group for address, group in observed.groups.items() if address.component == name]
-    group = observed.groups.get(entry) if entry else (groups[0] if groups else None)
+    groups.sort(key=lambda group: (group.address == entry, group.healthy, group.address.born), reverse=True)
+    group = groups[0] if groups else None
     release = known[pin.release] if pin else None
     url = observed.urls.get(name, "")
     return ComponentStatus(
         component=name,
-        state=_state(pin, group, moving=moving),
+        state=changing or _state(pin, group, task=release is not None and release.kind is Kind.TASK),
         release=short(pin.release) if pin else short(group.release) if group else "",
         commit=release.commit[:10] if release else "",
         dirty=release.dirty if release else False,
@@ -221,15 +265,16 @@ def _component(
                 instance.pid,
                 instance.memory,
             )
-            for each in groups
+            for each in sorted(groups, key=lambda group: group.address)
             for instance in each.instances
         ),
+        kind=release.kind.value if release else "service",
     )
 
 
-def _state(pin: Pin | None, group: ObservedGroup | None, *, moving: bool) -> str:
-    if moving:
-        return "moving"
+def _state(pin: Pin | None, group: ObservedGroup | None, *, task: bool) -> str:
+    if task:
+        return "ready"
     if group is None:
         return "absent"
     if pin is None:

@@ -13,6 +13,7 @@ async def of_component(workspace: Workspace, environment: str, component: str) -
 
     Raises `UsageError` if nothing of it runs, `TidegateError` if the target cannot tell.
     """
+    workspace = workspace.at(environment)
     entry = (await workspace.target.observe(environment)).entries.get(component)
     if entry is None:
         workspace.check_components((component,))
@@ -28,6 +29,7 @@ async def of_component(workspace: Workspace, environment: str, component: str) -
 
 async def of_environment(workspace: Workspace, environment: str) -> dict[str, str]:
     """`TIDEGATE_ENVIRONMENT`, and `<COMPONENT>_URL` of every entry."""
+    workspace = workspace.at(environment)
     urls = (await workspace.target.observe(environment)).urls
     return {
         **{url_variable(component): url for component, url in urls.items()},

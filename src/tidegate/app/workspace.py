@@ -32,6 +32,10 @@ class Workspace:
     actor: str
     vanished: Callable[[str], bool]
 
+    def at(self, environment: str) -> Workspace:  # noqa: ARG002 - environments with a store of their own come with it
+        """The workspace with the store, artifacts and target of an environment."""
+        return self
+
     def environment(self, name: str) -> EnvironmentSpec:
         """The environment of this name. Raises `UsageError`, with what was probably meant."""
         known = self.project.environments

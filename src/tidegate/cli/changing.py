@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 import anyio
 
-from tidegate.app.change import Planned, apply, executor, forget_if_empty, recover_environment
-from tidegate.app.explain import PlanView, explain, old_settings
+from tidegate.app.change import apply, executor, forget_if_empty
+from tidegate.app.explain import PlanView, explain, past_of
 from tidegate.app.inspect import EnvironmentStatus, status
+from tidegate.app.planned import Planned
+from tidegate.app.settling import recover_environment
 from tidegate.app.workspace import Workspace
 from tidegate.cli.session import Interruption, confirm, refuse_without_terminal
 from tidegate.cli.views.console import err, interactive, out
@@ -100,7 +102,7 @@ class Changing:
                 for environment in environments:
                     recovered = () if self.manner.dry_run else await self._recover(environment)
                     planned = await plan(self.progress, environment)
-                    view = explain(planned, await old_settings(planned, self.workspace.store.blob))
+                    view = explain(planned, await past_of(planned, self.workspace.at(environment).store))
                     courses.append(Course(environment, planned, view, recovered))
             if interruption.asked:
                 raise TidegateError("cannot go on: stopped", "Nothing was changed.")
@@ -128,10 +130,10 @@ class Changing:
         with self.progress, Interruption(self.progress.say, self.progress.close, names) as interruption:
 
             async def one(course: Course) -> None:
-                own = executor(self.workspace, self.progress.step)
+                own = executor(self.workspace, course.environment, self.progress.step)
                 interruption.executors.append(own)
                 try:
-                    course.applied = await apply(own, course.planned, why=self.manner.why)
+                    course.applied = await apply(self.workspace, own, course.planned, why=self.manner.why)
                 except* TidegateError as errors:
                     course.error = first(errors)
 

@@ -31,7 +31,8 @@ def apply(
 
     Exit status: 0 done, 1 put back, stale or not possible, 64 wrong use.
     """
-    from tidegate.app.change import Planned, plan_saved
+    from tidegate.app.change import plan_saved
+    from tidegate.app.planned import Planned
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
     from tidegate.cli.plan_file import read

@@ -33,8 +33,9 @@ def down(
 
     Exit status: 0 done or nothing to do, 1 not possible or not confirmed, 64 wrong use.
     """
-    from tidegate.app.change import Planned, plan_down
+    from tidegate.app.change import plan_down
     from tidegate.app.inspect import status
+    from tidegate.app.planned import Planned
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
     from tidegate.cli.views.progress import ProgressView

@@ -43,7 +43,7 @@ def plan(
     Exit status: 0 planned, 1 not possible, 2 something to do (with --detailed-exitcode), 64 wrong use.
     """
     from tidegate.app.change import Selection, plan_up
-    from tidegate.app.explain import explain, old_settings
+    from tidegate.app.explain import explain, past_of
     from tidegate.app.release import refuse_as_source
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import PlanDocument
@@ -62,7 +62,7 @@ def plan(
             await refuse_as_source(workspace, file, _better(workspace.project.root, folder, file.name))
         with ProgressView(err()) as progress:
             planned = await plan_up(workspace, environment, selection, build=progress.build if file else None)
-        view = explain(planned, await old_settings(planned, workspace.store.blob))
+        view = explain(planned, await past_of(planned, workspace.at(environment).store))
         saved = file if view.changes else None
         if saved:
             save(planned.plan, saved)

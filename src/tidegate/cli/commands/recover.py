@@ -20,7 +20,7 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
 
     Exit status: 0 in order, 1 not possible, 64 wrong use.
     """
-    from tidegate.app.change import recover_environment
+    from tidegate.app.settling import recover_environment
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import RecoverDocument
     from tidegate.cli.output import write
@@ -30,7 +30,7 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
     async def work(workspace: Workspace) -> int:
         await check_environment(workspace, environment)
         with ProgressView(err()) as progress:
-            settled = tuple(await recover_environment(workspace, environment, progress.step))
+            settled = tuple(await recover_environment(workspace, environment, progress.step, by_hand=True))
         if json:
             write(RecoverDocument(environment, settled))
         elif settled:

@@ -40,7 +40,8 @@ def up(
 
     Exit status: 0 done or nothing to do, 1 put back or not possible, 64 wrong use.
     """
-    from tidegate.app.change import Planned, Selection, plan_up
+    from tidegate.app.change import Selection, plan_up
+    from tidegate.app.planned import Planned
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
     from tidegate.cli.views.progress import ProgressView
