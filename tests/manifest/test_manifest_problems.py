@@ -55,7 +55,7 @@ SERVICE_MISTAKES: dict[str, tuple[str | bytes, int, int, str, str]] = {
     "env name": ("run: x\nenv: {A-B: 1}\n", 2, 7, "cannot be the name of an environment variable", ""),
     "env secret": ("run: x\nenv: {A: {secret: vault:x}}\n", 2, 19, "no reference to a secret", '"env:NAME"'),
     "unknown team": ("run: x\nteam: acmee\n", 2, 7, "unknown team 'acmee'", "Did you mean acme?"),
-    "unknown need": ("run: x\nneeds: [b, bakend]\n", 2, 12, "unknown component 'bakend'", "Did you mean backend?"),
+    "unknown need": ("run: x\nneeds: [b, bakend]\n", 2, 12, "unknown component or resource 'bakend'", "Did you mean backend?"),
     "need twice": ("run: x\nneeds: [backend, backend]\n", 2, 18, "stands twice", "Remove one"),
     "needs is text": ("run: x\nneeds: backend\n", 2, 8, "'needs' must be a list", "needs: [backend]"),
     "needs itself": ("run: x\nneeds: [b]\n", 2, 9, "b → b", "could start first"),
@@ -245,7 +245,7 @@ def test_settings_are_there_for_every_environment(tmp_path: Path) -> None:
     assert component.settings_file("dev") == tmp_path / "a/s/dev.json"
 
 
-@pytest.mark.parametrize("kind", ["worker", "task", "module", "library"])
+@pytest.mark.parametrize("kind", ["module", "library"])
 def test_kinds_of_later_versions_are_told_as_such(kind: str, tmp_path: Path) -> None:
     """A kind that this version lacks is one clear problem, and needing it is not another."""
     found = problems(

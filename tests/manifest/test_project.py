@@ -12,11 +12,14 @@ from tidegate.errors import ManifestError, Problem
 from tidegate.manifest import Project, load
 from tidegate.manifest.json_schema import service_schema, tidegate_schema
 from tidegate.manifest.models import ComponentSpec
-from tidegate.manifest.organization import BUILDS_KEYS, ENVIRONMENT_KEYS, TEAM_KEYS
+from tidegate.manifest.component import HOOK_KEYS, KEYS
+from tidegate.manifest.environments import KEYS as ENVIRONMENT_KEYS
+from tidegate.manifest.environments import MAX_EXTRA_KEYS
+from tidegate.manifest.health import KEYS as HEALTH_KEYS
+from tidegate.manifest.organization import BUILDS_KEYS, TEAM_KEYS
 from tidegate.manifest.organization import KEYS as TIDEGATE_KEYS
-from tidegate.manifest.service import HEALTH_KEYS
-from tidegate.manifest.service import KEYS as SERVICE_KEYS
-from tidegate.model.component import Health, HealthKind
+from tidegate.manifest.resources import KEYS as RESOURCE_KEYS
+from tidegate.model.component import Health, HealthKind, Kind
 from tidegate.model.pins import Secret
 
 TWELVE = """\
@@ -211,7 +214,7 @@ def test_the_schemas_know_exactly_the_keys_that_the_reader_knows() -> None:
     """An editor neither marks a key that works nor proposes one that does not."""
     top, service = tidegate_schema(), service_schema()
     assert key_sets(top) == set(TIDEGATE_KEYS)
-    assert key_sets(service) == set(SERVICE_KEYS)
+    assert key_sets(service) == set(KEYS[Kind.SERVICE])
     inner = top["properties"]
     assert key_sets(inner["environments"]["additionalProperties"]["anyOf"][0]) == set(ENVIRONMENT_KEYS)
     assert key_sets(inner["teams"]["additionalProperties"]["anyOf"][0]) == set(TEAM_KEYS)

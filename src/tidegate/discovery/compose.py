@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -12,7 +13,8 @@ from typing import Any
 
 from tidegate.discovery.candidate import Candidate, component_name
 from tidegate.discovery.folder import read_folder
-from tidegate.manifest.reader import Items, Node, Report, Scalar, read
+from tidegate.manifest.fields import VARIABLE, reserved
+from tidegate.manifest.reader import Items, Node, Report, Scalar, TooManyProblems, read
 from tidegate.model.address import url_variable
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
@@ -35,7 +37,9 @@ def read_compose(root: Path) -> Composed:
     if not file:
         return Composed()
     report = Report(file)
-    table = read((root / file).read_bytes(), report)
+    table = None
+    with contextlib.suppress(TooManyProblems):
+        table = read((root / file).read_bytes(), report)
     document = {} if table is None else {key: _plain(entry.value) for key, entry in table.entries.items()}
     services = document.get("services")
     unknown = [f"{one.file}:{one.line}:{one.column}: {one.message}" for one in report.problems]
@@ -45,8 +49,8 @@ def read_compose(root: Path) -> Composed:
     for name in services.keys() - with_sources.keys():
         image = services[name].get("image", "") if isinstance(services[name], dict) else ""
         unknown.append(
-            f"{file}: {name} ({image or 'no image'}) is a resource, which this version cannot run. Start it yourself, "
-            "and give its address in env:."
+            f"{file}: {name} ({image or 'no image'}) is a resource: say under resources: in tidegate.yaml how it is "
+            "run here or where it lies, and name it in needs:."
         )
     names = {name: component_name(name) for name in with_sources}
     candidates: dict[str, Candidate] = {}
@@ -78,7 +82,9 @@ def _connected(candidate: Candidate, service: dict[str, Any], names: dict[str, s
     prefix = ""
     for key, value in sorted(_environment(service).items()):
         other = re.match(r"https?://([\w.-]+)(?::[0-9]+)?(/.*)?$", value)
-        if key == "PORT" or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", key) or key.startswith("TIDEGATE_"):
+        if reserved(key) and key != "PORT":
+            unknown.append(f"{file}: {key} of {candidate.name} is left out: Tidegate sets it. Use another name.")
+        if reserved(key) or not VARIABLE.fullmatch(key):
             continue
         if other and other[1] in names and names[other[1]] != candidate.name:
             need = names[other[1]]

@@ -38,7 +38,9 @@ def read_folder(folder: Path, relative: str, name: str, command: str = "", port:
     unknown.extend(more)
     web, others = _procfile(folder)
     unknown.extend(
-        f"{_at(relative, 'Procfile')}: process {other} is left out: only web is a service." for other in others
+        f"{_at(relative, 'Procfile')}: process {other} is left out: only web is a service. If it works for ever, "
+        "a worker.yaml in a folder of its own can run it."
+        for other in others
     )
     run = command or web or tools.run or docker
     if web and run == web:

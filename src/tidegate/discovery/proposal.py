@@ -19,11 +19,12 @@ from tidegate.discovery.existing import names_below, project_above
 from tidegate.discovery.folder import MARKERS, read_folder
 from tidegate.discovery.settle import settled
 from tidegate.errors import TidegateError
+from tidegate.manifest.component import FILES
 from tidegate.manifest.organization import FILE as TIDEGATE_YAML
 from tidegate.manifest.project import walk
-from tidegate.manifest.service import FILE as SERVICE_YAML
 from tidegate.model.network import network_variables
 
+SERVICE_YAML = "service.yaml"
 DOWNLOADS = re.compile(r"\b(ci|install|sync)\b")  # in a proposed build: npm ci, uv pip install, uv sync
 DEEPEST = 4  # folders below the root: what lies deeper is seldom a component of its own
 
@@ -59,9 +60,9 @@ def propose(root: Path) -> Proposal:
     described: set[str] = set()
     for place, names in sorted(walk(root, [])):
         folder = place.rstrip("/") or "."
-        if SERVICE_YAML in names:
+        if there := [file for file in FILES if file in names]:
             described.add(folder)
-            unknown.append(f"{_join(folder, SERVICE_YAML)} exists already and is left as it is.")
+            unknown.append(f"{_join(folder, there[0])} exists already and is left as it is.")
         elif names & MARKERS and folder not in taken and place.count("/") <= DEEPEST and not (folder == "." and taken):
             name = component_name(root.name if folder == "." else Path(folder).name)
             candidate = read_folder(root / folder, folder, name)

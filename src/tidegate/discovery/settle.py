@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tidegate.discovery.candidate import Candidate, component_name
-from tidegate.manifest.organization import cycles
+from tidegate.discovery.existing import Existing
+from tidegate.manifest.cycles import cycles
 from tidegate.model.address import url_variable
 
 
-def settled(candidates: list[Candidate], existing: frozenset[str], unknown: list[str]) -> list[Candidate]:
+def settled(candidates: list[Candidate], existing: Existing, unknown: list[str]) -> list[Candidate]:
     """Names and fixed ports once each, needs without circles and only of what is there or proposed, and who is exposed.
 
-    `existing` are the names of components that have a manifest already. What a person has to know goes to `unknown`.
+    `existing` are the names that are taken already. What a person has to know goes to `unknown`.
     """
-    used = set(existing)
+    used = {*existing.services, *existing.others}
     ports: dict[int, str] = {}
     named: list[Candidate] = []
     for candidate in candidates:
@@ -32,7 +33,7 @@ def settled(candidates: list[Candidate], existing: frozenset[str], unknown: list
         elif port is not None:
             ports[port] = name
         named.append(replace(candidate, name=name, port=port))
-    addresses = {url_variable(name): name for name in used}
+    addresses = {url_variable(name): name for name in used - existing.others}
     by_name = {one.name: replace(one, needs=_needs(one, addresses)) for one in named}
     while paths := cycles({one.name: one.needs for one in by_name.values()}):
         first, second = paths[0][0], paths[0][1]

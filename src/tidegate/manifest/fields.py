@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from posixpath import normpath
 from typing import TypeVar
 
@@ -18,6 +18,10 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 NAME_RULE = "A name is at most 40 of a-z, 0-9 and -, and begins with a letter."
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)?")
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT]?)")
+_POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_MEGABYTE = 1 << 20
+_PETABYTE = 1 << 50
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, None: 1000}
 _DAY = 86_400_000
 
@@ -46,13 +50,20 @@ def describe(node: Node) -> str:
 
 
 class Fields:
-    """The keys of one table; `what` names it in messages. Unknown keys are reported at once."""
+    """The keys of one table; `what` names it in messages. Unknown keys are reported at once.
 
-    def __init__(self, table: Table, keys: Collection[str], what: str, report: Report) -> None:
+    `refused` are keys that exist elsewhere, each with the reason why not here.
+    """
+
+    def __init__(
+        self, table: Table, keys: Collection[str], what: str, report: Report, refused: Mapping[str, str] | None = None
+    ) -> None:
         self.table = table
         self.report = report
         for key, entry in table.entries.items():
-            if key not in keys:
+            if refused and key in refused:
+                report.add(entry, f"{key!r} cannot stand in {what}: {refused[key]}", "Remove it.")
+            elif key not in keys:
                 report.add(entry, f"unknown key {key!r} in {what}", meant(key, keys))
 
     def __contains__(self, key: str) -> bool:
@@ -92,6 +103,11 @@ class Fields:
         """A whole number from `low` to `high`."""
         entry = self.entry(key)
         return whole(entry.value, key, low, high, self.report) if entry else None
+
+    def flag(self, key: str) -> bool | None:
+        """true or false."""
+        entry = self.entry(key)
+        return flag(entry.value, key, self.report) if entry else None
 
     def names(self, key: str, example: str, *, one: bool = False) -> list[Scalar] | None:
         """A list of texts, each once (`one`: a single text is a list of one). None: not written, or no list at all."""
@@ -172,6 +188,36 @@ def duration(node: Node, key: str, report: Report) -> int | None:
     return found_ms
 
 
+def size(node: Node, key: str, report: Report) -> int | None:
+    """Bytes; K, M, G and T are powers of 1024. Less than 1M is taken for a forgotten unit."""
+    match = _SIZE.fullmatch(node.text) if isinstance(node, Scalar) else None
+    found = round(float(match[1]) * 1024 ** _POWERS[match[2]]) if match else 0
+    if match is None or ("." in match[1] and not match[2]) or found > _PETABYTE:
+        hint = "Write a number and K, M, G or T, such as 2G."
+        report.add(node, f"{key!r} must be a size, not {describe(node)}", hint)
+        return None
+    if found < _MEGABYTE:
+        report.add(node, f"{key!r} must be at least 1M, not {found} bytes", "Write a size such as 512M or 2G.")
+        return None
+    return found
+
+
+def is_secret(node: Node) -> bool:
+    """Whether it is a table with the key `secret` alone."""
+    return isinstance(node, Table) and set(node.entries) == {"secret"}
+
+
+def secret(node: Table, report: Report) -> Secret | None:
+    """The reference in `{secret: …}`. What is written there is not shown: it may be the secret itself."""
+    reference = node.entries["secret"].value
+    written = reference.value if isinstance(reference, Scalar) else None
+    scheme, _, rest = written.partition(":") if isinstance(written, str) else ("", "", "")
+    if scheme not in {"env", "file"} or not rest.strip() or "\0" in rest:
+        report.add(reference, "this is no reference to a secret", 'Write "env:NAME" or "file:PATH".')
+        return None
+    return Secret(f"{scheme}:{rest}")
+
+
 def value(node: Node, name: str, report: Report) -> Value | None:
     """The value of an environment variable: a text, or a reference to a secret."""
     if isinstance(node, Scalar):
@@ -182,16 +228,8 @@ def value(node: Node, name: str, report: Report) -> Value | None:
             report.add(node, f"{name!r} holds a zero byte, which no environment variable can")
             return None
         return node.text
-    if isinstance(node, Table) and set(node.entries) == {"secret"}:
-        reference = node.entries["secret"].value
-        written = text(reference, "secret", report)
-        if written is None:
-            return None
-        scheme, _, rest = written.partition(":")
-        if scheme not in {"env", "file"} or not rest:
-            report.add(reference, f"{written!r} is no reference to a secret", 'Write "env:NAME" or "file:PATH".')
-            return None
-        return Secret(written)
+    if isinstance(node, Table) and is_secret(node):
+        return secret(node, report)
     hint = 'Write a text, {secret: "env:NAME"}, or one value per environment with `default:`.'
     report.add(node, f"{name!r} cannot be {describe(node)}", hint)
     return None
@@ -220,6 +258,26 @@ def per_environment(
         else:
             values[environment] = found
     return PerEnvironment(default, values)
+
+
+def reserved(name: str) -> bool:
+    """Whether Tidegate itself gives the environment variable of this name to what it runs."""
+    return name in {"PORT", "DATA"} or name.startswith("TIDEGATE_")
+
+
+def check_variable(name: str, entry: Entry, report: Report) -> None:
+    """Report a name that no environment variable can have, or that Tidegate gives itself."""
+    if not VARIABLE.fullmatch(name):
+        report.add(entry, f"{name!r} cannot be the name of an environment variable", "Use letters, digits and _.")
+    elif reserved(name):
+        message = f"{name!r} cannot be set: Tidegate sets it for what it runs"
+        report.add(entry, message, "Remove it or use another name.")
+
+
+def check_name(name: str, what: str, entry: Entry, report: Report) -> None:
+    """Report a name that no team, environment or resource can have."""
+    if not NAME.fullmatch(name):
+        report.add(entry, f"{name!r} cannot be the name of {'an' if what[0] in 'eo' else 'a'} {what}", NAME_RULE)
 
 
 def path(node: Scalar, key: str, folder: str, report: Report) -> str | None:

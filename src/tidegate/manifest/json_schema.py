@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.manifest.environments import ISOLATION, TARGETS
 from tidegate.manifest.fields import NAME, VARIABLE
-from tidegate.manifest.organization import ISOLATION, TARGETS
 
 Json = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -6,23 +6,23 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from posixpath import dirname
+from posixpath import basename, dirname
 from typing import Any
 
 from pathspec import GitIgnoreSpec
 
 from tidegate.errors import ManifestError, Problem, ProjectNotFound
 from tidegate.manifest import organization as tidegate_yaml
-from tidegate.manifest import service as service_yaml
 from tidegate.manifest.check import Assembled, assemble
+from tidegate.manifest.component import FILES, read_component
 from tidegate.manifest.models import ComponentSpec, Project
 from tidegate.manifest.organization import Organization, read_organization
-from tidegate.manifest.reader import START, Report, read
-from tidegate.manifest.service import read_service
+from tidegate.manifest.reader import START, Report, TooManyProblems, read
 
-LATER_KINDS = {f"{kind}.yaml": kind for kind in ("worker", "task", "module", "library")}
+LATER_FILES = ("module.yaml", "library.yaml")
 SKIPPED = frozenset({"node_modules", "__pycache__", "venv"})  # and everything hidden
 _FOREIGN = re.compile(rb"^apiVersion:", re.MULTILINE)  # Kubernetes manifests are often called service.yaml too
 _NAME_LINE = re.compile(rb"^name:[ \t]*[\"']?([a-z][a-z0-9-]*)", re.MULTILINE)
@@ -76,14 +76,20 @@ def load(root: Path) -> Project:
         environments=assembled.environments,
         components=components,
         build_pass=organization.build_pass,
+        resources={name: draft.values for name, draft in (organization.resources or {}).items()},
+        store=organization.store,
+        artifacts=organization.artifacts,
     )
 
 
 def _read_top(top: Path, problems: list[Problem]) -> Organization:
     report = Report(tidegate_yaml.FILE)
     content = _content(top, report)
-    table = None if content is None else read(content, report)
-    organization = Organization() if table is None else read_organization(table, report)
+    organization = Organization()
+    with suppress(TooManyProblems):
+        table = None if content is None else read(content, report)
+        if table is not None:
+            organization = read_organization(table, report)
     problems.extend(report.problems)
     return organization
 
@@ -92,22 +98,34 @@ def _read_components(
     root: Path, organization: Organization, problems: list[Problem]
 ) -> tuple[list[ComponentSpec], set[str]]:
     specs, unreadable = [], set()
-    for found in find_manifests(root, problems):
-        report = Report(found.path)
-        folder = dirname(found.path) or "."
-        content = _content(root / found.path, report)
+    read_from: dict[str, str] = {}  # folder -> the manifest in it
+    for place in find_manifests(root, problems):
+        folder, file = dirname(place) or ".", basename(place)
+        report = Report(place)
+        content = _content(root / place, report)
         if content is not None and _FOREIGN.search(content):
             continue
-        if found.kind != "service":
-            report.add(START, f"kind {found.kind} is not supported by this version", "It knows service (service.yaml).")
-        table = None if content is None else read(content, report)
-        if table is None or found.kind != "service":
+        spec = None
+        if file not in FILES:
+            kind = file.removesuffix(".yaml")
+            report.problems.clear()
+            report.add(START, f"kind {kind} is not supported by this version", f"It knows {', '.join(FILES)}.")
+        elif folder in read_from:
+            hint = "A folder is one component: move one of them, and name shared folders in sources:."
+            report.problems.clear()
+            report.add(START, f"this folder has a {read_from[folder]} already", hint)
+        else:
+            read_from[folder] = file
+            with suppress(TooManyProblems):
+                table = None if content is None else read(content, report)
+                if table is not None:
+                    spec = read_component(table, FILES[file], organization, report, root.name)
+        problems.extend(report.problems)
+        if spec is not None:
+            specs.append(spec)
+        else:
             written = _NAME_LINE.search(content or b"")
             unreadable.add(written[1].decode() if written else Path(root, folder).name)
-            problems.extend(report.problems if found.kind == "service" else report.problems[:1])
-            continue
-        specs.append(read_service(table, organization, report, root.name))
-        problems.extend(report.problems)
     return specs, unreadable
 
 
@@ -119,21 +137,10 @@ def _content(file: Path, report: Report) -> bytes | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A manifest: its path relative to the root, and its kind as the file's name says."""
-
-    path: str
-    kind: str
-
-
-def find_manifests(root: Path, problems: list[Problem]) -> Iterator[Found]:
-    """The manifests of components under `root`, in no particular order."""
+def find_manifests(root: Path, problems: list[Problem]) -> Iterator[str]:
+    """The manifests of components under `root` as paths relative to it; those of one folder in the order of kinds."""
     for folder, names in walk(root, problems):
-        if service_yaml.FILE in names:
-            yield Found(f"{folder}{service_yaml.FILE}", "service")
-        for name in sorted(names & LATER_KINDS.keys()):
-            yield Found(f"{folder}{name}", LATER_KINDS[name])
+        yield from (f"{folder}{file}" for file in (*FILES, *LATER_FILES) if file in names)
 
 
 def walk(root: Path, problems: list[Problem]) -> Iterator[tuple[str, frozenset[str]]]:

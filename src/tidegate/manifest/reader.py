@@ -16,6 +16,8 @@ from tidegate.errors import Problem
 
 MAX_DEPTH = 32  # no manifest nests deeper than six; reading one is recursive
 MAX_BYTES = 1_000_000
+MAX_NODES = 50_000  # ten thousand people in a thousand teams need fewer
+MAX_PROBLEMS = 100  # of one file: who made more has one cause for many of them
 
 
 class Scalar(NamedTuple):
@@ -54,6 +56,10 @@ class Table(NamedTuple):
 Node = Scalar | Items | Table
 
 
+class TooManyProblems(Exception):
+    """A file has so many mistakes that reading it further helps nobody. The report holds the first of them."""
+
+
 class Report:
     """Collects the problems of one file (its path relative to the root, with forward slashes)."""
 
@@ -62,8 +68,12 @@ class Report:
         self.problems: list[Problem] = []
 
     def add(self, at: Scalar | Items | Table | Entry | tuple[int, int], message: str, hint: str = "") -> None:
-        """Note one problem at the position of a node, or at (line, column)."""
+        """Note one problem at the position of a node, or at (line, column). Raises `TooManyProblems`."""
         line, column = (at.line, at.column) if isinstance(at, Scalar | Items | Table | Entry) else at
+        if len(self.problems) == MAX_PROBLEMS:
+            more = f"there are more than {MAX_PROBLEMS} mistakes; the rest of the file was not checked"
+            self.problems.append(Problem(self.file, line, column, more, "Mend those above it first."))
+            raise TooManyProblems
         self.problems.append(Problem(self.file, line, column, message, hint))
 
 
@@ -139,6 +149,7 @@ class _Composer:
         self._loader = yaml.CSafeLoader(text)
         self._report = report
         self._anchors: dict[str, Node] = {}
+        self._nodes = 0
 
     def document(self) -> Node | None:
         try:
@@ -162,6 +173,9 @@ class _Composer:
         mark = event.start_mark
         line, column = mark.line + 1, mark.column + 1
         anchor = event.anchor
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise _Fault(mark, f"the file has more than {MAX_NODES:,} values", "A manifest is a short text.")
         node: Node
         if kind is yaml.ScalarEvent:
             plain = event.implicit[0] and event.tag is None
