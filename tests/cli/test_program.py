@@ -139,7 +139,7 @@ def test_json_is_one_document_of_the_schema(project: Path, capsys: Capture, comm
     assert not (project / "a.plan").exists()
 
 
-@pytest.mark.parametrize("what", ["tidegate", "service", "output"])
+@pytest.mark.parametrize("what", ["tidegate", "service", "worker", "task", "output"])
 def test_schemas_are_printed(what: str, capsys: Capture) -> None:
     """For editors and for programs, of draft 2020-12."""
     assert run(["schema", what]) == 0

@@ -43,7 +43,7 @@ async def plan_up(
     if not workspace.project.components and not selection.remove:
         raise TidegateError(
             f"cannot release anything into {environment}",
-            f"There is no component yet: no service.yaml lies below {workspace.project.root}.",
+            f"There is no component yet: no service.yaml, worker.yaml or task.yaml below {workspace.project.root}.",
             hint="Write a service.yaml with run: beside your code, or let `tidegate init` propose it.",
         )
     workspace.check_components(selection.only)

@@ -11,7 +11,7 @@ from tidegate.cli.session import invocation
 def check(ctx: typer.Context, json: options.Json = False) -> int:
     """Check all manifests, and say every mistake at once: file, line, column, what is wrong, what was meant.
 
-    Reads tidegate.yaml and every service.yaml below it. Changes nothing.
+    Reads tidegate.yaml and every service.yaml, worker.yaml and task.yaml below it. Changes nothing.
 
     Examples:
 

@@ -15,13 +15,17 @@ class What(StrEnum):
 
     TIDEGATE = "tidegate"
     SERVICE = "service"
+    WORKER = "worker"
+    TASK = "task"
     OUTPUT = "output"
 
 
 def schema(
     what: Annotated[
         What,
-        typer.Argument(metavar="[tidegate|service|output]", help="tidegate.yaml, service.yaml, or what --json prints."),
+        typer.Argument(
+            metavar="[tidegate|service|worker|task|output]", help="Of which manifest, or of what --json prints."
+        ),
     ] = What.TIDEGATE,
     json: options.Json = False,  # noqa: ARG001  (a schema is JSON anyhow)
 ) -> int:
@@ -38,8 +42,14 @@ def schema(
     Exit status: 0 printed, 64 wrong use.
     """
     from tidegate.cli.output import output_schema, write_json
-    from tidegate.manifest.json_schema import service_schema, tidegate_schema
+    from tidegate.manifest.json_schema import service_schema, task_schema, tidegate_schema, worker_schema
 
-    makers = {What.TIDEGATE: tidegate_schema, What.SERVICE: service_schema, What.OUTPUT: output_schema}
+    makers = {
+        What.TIDEGATE: tidegate_schema,
+        What.SERVICE: service_schema,
+        What.WORKER: worker_schema,
+        What.TASK: task_schema,
+        What.OUTPUT: output_schema,
+    }
     write_json(makers[what]())
     return 0
