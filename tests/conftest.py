@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.postgres import postgres  # noqa: F401 - a fixture, for all tests
+
 
 @pytest.fixture
 def short_tmp() -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Double, Table, cast, extract, func, select
 from sqlalchemy.dialects import sqlite
 
 CLOCK = "tidegate_clock"  # execution option: the clock of a database that is no server, and has none of its own
@@ -28,7 +28,7 @@ def moment(connection: Connection) -> Any:
 
 def server_clock() -> Any:
     """PostgreSQL's time; not that of the begin of the transaction."""
-    return func.extract("epoch", func.clock_timestamp())
+    return cast(extract("epoch", func.clock_timestamp()), Double)
 
 
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:

@@ -27,6 +27,8 @@ from tidegate.ports.clock import Clock
 from tidegate.ports.store import Claim, EnvironmentRecord, Event
 from tidegate.stores import claims, revisions
 from tidegate.stores.dialect import CLOCK, insert_new, moment
+from tidegate.stores.failures import store_error
+from tidegate.stores.postgresql import POSTGRESQL_URL, open_postgresql, server_in_words
 from tidegate.stores.sqlite import WRITES, open_sqlite
 from tidegate.stores.tables import artifacts, environments, events, plans, releases
 
@@ -38,30 +40,39 @@ CHUNK = 500  # databases limit how many values one statement takes
 class SqlStore:
     """Implements `tidegate.ports.store.Store`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, where: str) -> None:
         self._reading = engine
         self._writing = engine.execution_options(**{WRITES: True})
+        self._where = where
         self._one = anyio.CapacityLimiter(1)
 
     @classmethod
     def open(cls, location: str | Path, clock: Clock) -> SqlStore:
-        """Open a store, and create it if there is none: a path, or `sqlite:///PATH`. Raises `StoreError`."""
+        """Open a store, and create it if there is none: a path, `sqlite:///PATH`, or `postgresql://HOST/DATABASE`.
+
+        A store of an older version is migrated. Leases and the journal go by the clock of the server; by `clock`
+        where there is none. Raises `StoreError`; the store is then as it was.
+        """
         text = str(location)
+        if text.startswith(POSTGRESQL_URL):
+            engine = open_postgresql(text)
+            return cls(engine, server_in_words(engine.url))
         if "://" in text and not text.startswith(SQLITE_URL):
             raise StoreError(
                 "cannot open the store",
                 f"This Tidegate knows no store of the kind {text.split(':', 1)[0]}.",
-                hint=f"Name a file, or {SQLITE_URL}PATH.",
+                hint=f"Name a file, {SQLITE_URL}PATH, or {POSTGRESQL_URL}USER@HOST/DATABASE.",
             )
-        engine = open_sqlite(Path(text.removeprefix(SQLITE_URL)))
-        return cls(engine.execution_options(**{CLOCK: clock.now}))
+        path = Path(text.removeprefix(SQLITE_URL))
+        return cls(open_sqlite(path).execution_options(**{CLOCK: clock.now}), str(path))
 
     # Environments and revisions
 
     async def environments(self) -> Sequence[EnvironmentRecord]:
         """See `Store`."""
-        query = select(environments).order_by(environments.c.name)
-        return await self._read(lambda c: [claims.to_record(row) for row in c.execute(query)])
+        query = select(environments)
+        found = await self._read(lambda c: [claims.to_record(row) for row in c.execute(query)])
+        return sorted(found, key=lambda record: record.name)  # databases differ in how they sort
 
     async def environment(self, name: str) -> EnvironmentRecord:
         """See `Store`."""
@@ -290,22 +301,17 @@ class SqlStore:
         await to_thread.run_sync(self._reading.dispose, limiter=self._one)
 
     async def _read(self, work: Callable[[Connection], T]) -> T:
-        return await to_thread.run_sync(_transact, self._reading, work, limiter=self._one)
+        return await to_thread.run_sync(self._transact, self._reading, work, limiter=self._one)
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
-        return await to_thread.run_sync(_transact, self._writing, work, limiter=self._one)
+        return await to_thread.run_sync(self._transact, self._writing, work, limiter=self._one)
 
-
-def _transact(engine: Engine, work: Callable[[Connection], T]) -> T:
-    try:
-        with engine.begin() as connection:
-            return work(connection)
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error)
-        hint = "Check the disk that it lies on, and that you may write there."
-        if "locked" in reason:
-            hint = "Another process is writing to it for long. Try again."
-        raise StoreError("cannot use the store", reason, hint=hint) from error
+    def _transact(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            raise store_error(error, self._where) from error
 
 
 def _journal(connection: Connection, event: Event, at: Any) -> None:

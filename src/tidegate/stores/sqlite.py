@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sqlite3
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from tidegate.errors import StoreError
-from tidegate.stores.tables import VERSION, metadata
+from tidegate.stores.failures import store_error
+from tidegate.stores.schema import bring_up, check_version
+from tidegate.stores.tables import VERSION
 
 BUSY = 10.0  # seconds to wait for another process that writes
-SPARE = 1 << 20  # bytes; with less the disk is called full
 WRITES = "tidegate_writes"  # execution option: this transaction takes the write lock when it begins
 
 
@@ -50,25 +49,11 @@ def open_sqlite(path: Path) -> Engine:
         _create(engine, path)
     except (SQLAlchemyError, sqlite3.Error) as error:
         engine.dispose()
-        raise StoreError(
-            "cannot open the store",
-            f"{path}: {getattr(error, 'orig', None) or error}",
-            hint=_hint(path, error),
-            address=str(path),
-        ) from error
+        raise store_error(error, str(path), summary="cannot open the store") from error
     except BaseException:
         engine.dispose()
         raise
     return engine
-
-
-def _hint(path: Path, error: Exception) -> str:
-    with suppress(OSError):
-        if shutil.disk_usage(path.parent).free < SPARE:
-            return "The disk is full: free some space, then repeat. Nothing of the store is lost."
-    if "malformed" in str(error):
-        return "The file is damaged: put back a copy of it, or move it away and begin anew."
-    return "If this is no store of Tidegate, name another file."
 
 
 def _set_up(connection: Any, _record: object) -> None:
@@ -92,27 +77,14 @@ def _create(engine: Engine, path: Path) -> None:
     _use_write_ahead_log(path)
     with engine.connect() as connection:
         version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version == 0:
-        with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if version == 0:  # still: another process may have been quicker
-                if inspect(connection).get_table_names():
-                    raise StoreError(
-                        "cannot open the store",
-                        f"{path} is a database of something else.",
-                        hint="Name another file.",
-                        address=str(path),
-                    )
-                metadata.create_all(connection, checkfirst=False)
-                connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")
-                return
-    if version != VERSION:
-        raise StoreError(
-            "cannot open the store",
-            f"{path} has tables of version {version}; this Tidegate knows version {VERSION}.",
-            hint="Use the version of Tidegate that made it" + (", or a newer one." if version > VERSION else "."),
-            address=str(path),
-        )
+    if version == VERSION:
+        return
+    check_version(version, str(path))
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if version != VERSION:  # still: another process may have been quicker
+            bring_up(connection, version, str(path))
+            connection.exec_driver_sql(f"PRAGMA user_version={VERSION}")  # what older versions of Tidegate look at
 
 
 def _use_write_ahead_log(path: Path) -> None:

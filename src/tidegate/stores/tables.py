@@ -1,6 +1,8 @@
 """The eight tables. Environments and the claims in them are updated; a dirty release may become a clean one; all else
 is only ever added, and artifacts are forgotten when their bytes are gone.
 
+JSON is kept as text in PostgreSQL too: nobody looks into it there, and unlike JSONB it takes every string.
+
 Environments are named, not numbered: their name is what everything else refers to.
 """
 
@@ -17,6 +19,8 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
+    String,
     Table,
     Text,
 )
@@ -119,4 +123,12 @@ events = Table(
     Index("events_of_plan", "plan", "seq"),
     Index("events_of_kind", "environment", "kind", "seq"),
     sqlite_autoincrement=True,  # a journal never gives a number twice
+)
+
+# Which version the tables are of; one row. Laid out as Alembic wants it, under a name that no other program's has.
+schema_version = Table(
+    "tidegate_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="tidegate_version_pkc"),
 )

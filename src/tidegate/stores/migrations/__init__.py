@@ -1,0 +1,27 @@
+"""How a store of an older version becomes one of this version. Each revision is named by the version that it leads to.
+
+They only add, and go one way: an older Tidegate that still has the store open can go on with what it is doing.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, inspect
+
+from tidegate.stores.tables import schema_version
+
+
+def migrate(connection: Connection, since: int) -> None:
+    """Bring the tables from version `since` up to date, inside the transaction of the caller.
+
+    Raises what SQLAlchemy and Alembic raise; the transaction is then to be rolled back.
+    """
+    # Imported here: it takes longer than opening a store that is up to date.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "tidegate.stores:migrations")
+    config.attributes["connection"] = connection
+    if since and not inspect(connection).has_table(schema_version.name):
+        command.stamp(config, str(since))  # version 1 said so elsewhere
+    command.upgrade(config, "head")
