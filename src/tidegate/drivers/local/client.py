@@ -9,7 +9,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,19 @@ class AgentClient:
                         hint=f"Its log is {self._folders.agent_log}",
                     ) from lost
         raise AssertionError
+
+    async def ask(
+        self, path: str, body: Json, *, patience: float | None = None, asked: Callable[[], None] = lambda: None
+    ) -> Any:
+        """The answer to a POST from an agent that runs already, of whatever version; `asked` is called as soon as the
+        question left.
+
+        Raises what the agent raised, `AgentLost` also when there is none, and `AgentSilent`.
+        """
+        found = _listening(self._folders.lock)
+        if found is None:
+            raise AgentLost
+        return await _exchange(found, "POST", path, body, patience, asked=asked)
 
     def running(self) -> bool:
         """Whether an agent of any version lives."""
@@ -183,7 +196,13 @@ def _held(lock: Path) -> bool:
 
 
 async def _exchange(
-    path: Path, method: str, target: str, body: Mapping[str, Any] | None, patience: float | None
+    path: Path,
+    method: str,
+    target: str,
+    body: Mapping[str, Any] | None,
+    patience: float | None,
+    *,
+    asked: Callable[[], None] = lambda: None,
 ) -> Any:
     """One request on a connection of its own; cancelling closes it, which cancels the work on the other side."""
     content = json.dumps(body).encode() if body is not None else b""
@@ -194,6 +213,7 @@ async def _exchange(
             try:
                 writer.write(head.encode() + content)
                 await writer.drain()
+                asked()
                 answer = await reader.read()
             finally:
                 writer.close()

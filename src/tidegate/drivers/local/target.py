@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from tidegate.drivers.local import runs
 from tidegate.drivers.local.agent.state import FORMAT
+from tidegate.drivers.local.attending import attending
 from tidegate.drivers.local.client import PATIENCE, AgentClient
 from tidegate.drivers.local.folders import Folders, destroy_data, runtime_folder
 from tidegate.drivers.local.logs import InstanceLog
@@ -27,17 +30,20 @@ from tidegate.drivers.local.protocol import (
     start_to_json,
 )
 from tidegate.errors import ArtifactDamaged, SecretError, StepFailed, TargetError, TidegateError
-from tidegate.model.address import GroupAddress
+from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.component import Artifact, Kind, Release
-from tidegate.model.observed import Observed
+from tidegate.model.observed import Observed, ObservedRun, RunState
 from tidegate.model.pins import Secret
 from tidegate.model.step import (
+    Assume,
     Observe,
     Prepare,
     Provide,
     Replace,
     Retire,
+    Revert,
     Route,
+    Run,
     Scale,
     Start,
     Step,
@@ -70,14 +76,22 @@ class ReleaseSource(Protocol):
 
 
 class LocalTarget:
-    """Implements `Target`, `FollowsLogs` and `DescribesInstances` for the project at `root`.
+    """Implements `Target` and all optional abilities for the project at `root`.
 
     `state` is the project's `.tidegate`. Resolves what a step names (release, artifact, settings, secrets) and hands
-    the rest to the project's agent, which it starts on demand. Belongs to one event loop.
+    the rest to the project's agent, which it starts on demand. `recovery` gives the command that recovers an
+    environment, for the agent to start when an executor vanishes. Belongs to one event loop.
     """
 
     def __init__(
-        self, root: Path, state: Path, releases: ReleaseSource, artifacts: Artifacts, secrets: Secrets
+        self,
+        root: Path,
+        state: Path,
+        releases: ReleaseSource,
+        artifacts: Artifacts,
+        secrets: Secrets,
+        *,
+        recovery: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         self._folders = Folders(root.resolve(), state.resolve(), runtime_folder(root.resolve()))
         self._releases = releases
@@ -85,6 +99,14 @@ class LocalTarget:
         self._secrets = secrets
         self._agent = AgentClient(self._folders)
         self._verified: dict[str, asyncio.Task[Path]] = {}
+        self._recovery = recovery
+        self._runs = runs.RunSteps(
+            self._folders,
+            release=releases.release,
+            place=self._place,
+            blob=releases.blob,
+            secret=lambda component, secret: self._value(component, secret, "run"),
+        )
 
     @property
     def place(self) -> str:
@@ -94,16 +116,22 @@ class LocalTarget:
     async def observe(self, environment: str) -> Observed:
         """What runs now; starts the agent only if something should run."""
         if not self._agent.running() and not self._something_runs():
-            return Observed(environment, memory_free=memory_free())
+            known = runs.from_file(self._folders, environment)
+            if all(run.state is not RunState.RUNNING for run in known.values()):
+                return Observed(environment, runs=known, memory_free=memory_free())
         answer = await self._agent.call("GET", f"/environments/{environment}", patience=PATIENCE)
-        return replace(observed_from_json(answer), memory_free=memory_free())
+        known = runs.from_agent(answer["runs"])
+        return replace(observed_from_json(answer), runs=known, memory_free=memory_free())
 
     async def run(self, step: Step, epoch: Epoch) -> Outcome:
         """Make what the step states true; see `tidegate.ports.target.Target`."""
         if isinstance(step, Prepare):
             await self._prepare(step, epoch)
             return Outcome()
-        kind, body = await self._resolve(step, epoch.environment)
+        if isinstance(step, Run | Revert | Assume):
+            kind, body = await self._runs.resolve(step, await self._known(epoch.environment), _from_caller())
+        else:
+            kind, body = await self._resolve(step, epoch.environment)
         answer = await self._step(kind, body, epoch)
         return Outcome(urls=answer["urls"])
 
@@ -161,6 +189,22 @@ class LocalTarget:
                     lines, places[path] = InstanceLog(path).since(places.get(path, 0))
                     for text in lines:
                         yield LogLine(group.component, path.name.removesuffix(".log"), text)
+
+    def attending(self, environment: str) -> AbstractAsyncContextManager[None]:
+        """While inside, the agent notices when this process ends without leaving, and starts recovery.
+
+        Best effort while an agent is away: one that dies is not started again by this but by the next step.
+        """
+        if self._recovery is None:
+            return nullcontext()
+        return attending(self._agent, environment, self._recovery(environment))
+
+    def output(self, run: RunAddress, *, follow: bool = False) -> AsyncIterator[str]:
+        """The lines of a run, of all its attempts; with `follow` one that is not known yet is waited for."""
+        return runs.output(self._folders, run, lambda: self._known(run.environment), follow=follow)
+
+    async def _known(self, environment: str) -> Mapping[RunAddress, ObservedRun]:
+        return (await self.observe(environment)).runs
 
     def _instance_logs(self, group: GroupAddress) -> list[Path]:
         found = self._folders.logs(group.environment).glob(f"{group.name}.*.log")
@@ -285,11 +329,11 @@ class LocalTarget:
             values={name: self._value(group.component, secret) for name, secret in secrets.items()},
         )
 
-    def _value(self, component: str, secret: Secret) -> str:
+    def _value(self, component: str, secret: Secret, what: str = "start") -> str:
         try:
             return self._secrets.resolve(secret)
         except SecretError as error:
-            raise _failed("start", component, error) from error
+            raise _failed(what, component, error) from error
 
     async def _place(self, component: str, release: str) -> Path:
         """Where the release lies, whole. Compared once in the life of this target, for all who ask at once."""

@@ -116,6 +116,7 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
         lambda reader, writer: answer(server.handle, reader, writer), folders.socket, backlog=1024
     )
     folders.socket.chmod(0o600)
+    server.runs.adopt()
     await project.adopt()
     os.ftruncate(lock, 0)
     where = {
@@ -138,12 +139,15 @@ async def _serve(folders: Folders, lock: int, tell: int) -> None:
     for duty in (*duties, idle, ended, unheard, disowned):
         duty.cancel()
     await asyncio.wait([*duties, idle, ended, unheard, disowned])
+    await server.attendance.end()
     await _finish_answers()
     if not disowned.cancelled():
+        await server.runs.stop_all()
         await project.stop_all()
     elif project.idle:
         project.clear()
     else:
+        await server.runs.leave()
         await project.leave()
         folders.socket.unlink(missing_ok=True)
     os.ftruncate(lock, 0)

@@ -95,6 +95,17 @@ def end_writers(log: Path) -> None:
                     os.kill(int(entry.name), signal.SIGKILL)
 
 
+def end_group(leader: int, start: str) -> None:
+    """Kill what is left of a process group whose leader is gone; `start` is what `identity` said of the leader.
+
+    As long as a member lives, no other process gets the leader's pid. Does nothing where the system cannot tell.
+    """
+    ours = LINUX and start.partition("/")[0] == _boot()
+    if ours and not identity(leader) and group_lives(leader):
+        with suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGKILL)
+
+
 class Process:
     """A process that leads its own session and process group.
 

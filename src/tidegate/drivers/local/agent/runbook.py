@@ -56,11 +56,7 @@ class Runbook:
         """The newest run; what is too many of its kind and component is forgotten."""
         self.records.pop(record.run, None)
         self.records[record.run] = record
-        alike = [
-            run
-            for run in self.records
-            if (run.component, run.what) == (record.run.component, record.run.what)
-        ]
+        alike = [run for run in self.records if (run.component, run.what) == (record.run.component, record.run.what)]
         for old in alike[: -KEPT[record.run.what]]:
             del self.records[old]
 

@@ -9,6 +9,8 @@ user or root, who could do all of this without the agent. There is no token.
     GET  /environments/{name}                       observe
     POST /environments/{name}/forget                give everything back; ends the agent with the last environment
     GET  /surroundings/{environment}/{component}/{born}
+    POST /executions                                answered when an execution is over; until then its connection lives
+    POST /executions/{name}/finished                it is over
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from typing import Any
 
 from tidegate import __version__
 from tidegate.drivers.local.agent import forgetting, moving, providing, replacing, retiring, starting, watching
+from tidegate.drivers.local.agent.attendance import Attendance
 from tidegate.drivers.local.agent.fencing import Fence
 from tidegate.drivers.local.agent.project import Project
+from tidegate.drivers.local.agent.running import Runs
 from tidegate.drivers.local.protocol import (
     PROTOCOL,
     Json,
@@ -30,17 +34,21 @@ from tidegate.drivers.local.protocol import (
     some_group,
     start_from_json,
 )
+from tidegate.drivers.local.run_protocol import request_from_json, run_from_json
 from tidegate.errors import TargetError
 from tidegate.model.address import EdgeAddress, GroupAddress
+from tidegate.model.observed import RunState
 from tidegate.model.step import EdgeMove, EntryMove, Observe, Route
 from tidegate.ports.target import Epoch
 
 
 class Server:
-    """Answers requests until `ended` is set."""
+    """Answers requests until `ended` is set. `runs` and `attendance` are what lives longer than one request."""
 
     def __init__(self, project: Project) -> None:
         self.ended = asyncio.Event()
+        self.runs = Runs(project)
+        self.attendance = Attendance(project.folders)
         self._project = project
         self._fence = Fence(project)
 
@@ -57,12 +65,17 @@ class Server:
                 with self._fence.inside(Epoch(epoch["environment"], epoch["number"], tuple(epoch["components"]))):
                     return {"urls": await self._run(kind, epoch["environment"], body["step"])}
             case "GET", "environments", name:
-                return observed_to_json(self._project.observe(name))
+                return {**observed_to_json(self._project.observe(name)), "runs": self.runs.seen(name)}
             case "POST", "environments", name, "forget":
                 await self._forget(name, data=body["data"])
                 return {"ending": self._project.idle}
             case "GET", "surroundings", environment, component, born:
                 return self._surroundings(GroupAddress(environment, component, int(born)))
+            case "POST", "executions":
+                return await self.attendance.attend(body["name"], body)
+            case "POST", "executions", name, "finished":
+                self.attendance.finish(name)
+                return {}
             case _:
                 raise LookupError(f"{method} {path}")
 
@@ -91,11 +104,19 @@ class Server:
                 await retiring.scale(project, some_group(step["group"]), step["replicas"])
             case "retire":
                 await retiring.retire(project, some_group(step["group"]))
+            case "run":
+                await self.runs.run(request_from_json(step))
+            case "revert":
+                await self.runs.revert(request_from_json(step))
+            case "assume":
+                state = step["state"]
+                self.runs.assume(run_from_json(step["run"]), None if state is None else RunState(state))
             case _:
                 raise LookupError(f"no step is called {kind}")
         return {}
 
     async def _forget(self, name: str, *, data: bool) -> None:
+        self.runs.forget(name, data=data)
         await forgetting.forget(self._project, name, data=data)
         if self._project.idle:
             await self._project.end()
