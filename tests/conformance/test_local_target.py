@@ -7,12 +7,15 @@ import os
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
-from tests.local.worlds import QUICK, SERVICE, World, get, python, world
+from tests.local.worlds import ALIVE, QUICK, SERVICE, World, database, get, python, world
 
-from tidegate.model.component import Health, HealthKind, Release
+from tidegate.model.address import url_variable
+from tidegate.model.component import Health, HealthKind, Kind, Release
 from tidegate.model.digest import short
+from tidegate.model.pins import Resource
 from tidegate.testing.target_conformance import Behaviour, TargetConformance
 
 HASTY = Health(HealthKind.HTTP, "/healthz", interval=100, timeout=500, start_timeout=700, failures=2)
@@ -28,12 +31,39 @@ class LocalHarness:
         self.target = world.target
 
     async def release(
-        self, component: str, version: str, *, needs: tuple[str, ...] = (), behaviour: Behaviour = Behaviour.GOOD
+        self,
+        component: str,
+        version: str,
+        *,
+        needs: tuple[str, ...] = (),
+        behaviour: Behaviour = Behaviour.GOOD,
+        kind: Kind = Kind.SERVICE,
+        data: bool = False,
     ) -> Release:
+        if kind is Kind.WORKER:
+            run = "echo cannot go on; exit 3" if behaviour is Behaviour.EXITS else "sleep 1000"
+            return self.world.add(component, version, run=run, needs=needs, health=ALIVE, kind=kind, data=data)
         verify = "exit 1" if behaviour is Behaviour.FAILS_VERIFY else 'test -n "$TIDEGATE_URL"'
         health = HASTY if behaviour is Behaviour.NEVER_HEALTHY else QUICK
         run = python(SERVICE, behaviour.value)
-        return self.world.add(component, version, run=run, needs=needs, verify=verify, health=health)
+        return self.world.add(component, version, run=run, needs=needs, verify=verify, health=health, data=data)
+
+    def resource(self, version: str = "1", *, data: bool = False, behaviour: Behaviour = Behaviour.GOOD) -> Resource:
+        health = HASTY if behaviour is Behaviour.NEVER_HEALTHY else QUICK
+        return database(version, behaviour=behaviour.value, data=data, health=health)
+
+    async def given(self, component: str, resource: str) -> str:
+        urls = (await self.target.observe(self.environment)).urls
+        return str((await get(urls[component], "/env"))[1][url_variable(resource)])
+
+    async def write(self, owner: str, text: str) -> None:
+        self._note(owner).write_text(text)
+
+    async def read(self, owner: str) -> str | None:
+        return self._note(owner).read_text() if self._note(owner).parent.exists() else None
+
+    def _note(self, owner: str) -> Path:
+        return self.world.state / "data" / self.environment / owner / "note"
 
     async def answers(self, component: str) -> Mapping[str, str]:
         urls = (await self.target.observe(self.environment)).urls

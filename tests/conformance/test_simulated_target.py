@@ -10,7 +10,8 @@ import pytest
 from tidegate.errors import StepFailed
 from tidegate.model.component import Kind, Release, Runtime
 from tidegate.model.digest import digest
-from tidegate.model.step import Start, Step, Verify
+from tidegate.model.pins import Resource
+from tidegate.model.step import Provide, Replace, Start, Step, Verify
 from tidegate.testing.simulated import SimulatedTarget
 from tidegate.testing.target_conformance import Behaviour, TargetConformance
 
@@ -26,14 +27,36 @@ class SimulatedHarness:
         self.target = SimulatedTarget(self.known, fault=self._fault)
 
     async def release(
-        self, component: str, version: str, *, needs: tuple[str, ...] = (), behaviour: Behaviour = Behaviour.GOOD
+        self,
+        component: str,
+        version: str,
+        *,
+        needs: tuple[str, ...] = (),
+        behaviour: Behaviour = Behaviour.GOOD,
+        kind: Kind = Kind.SERVICE,
+        data: bool = False,
     ) -> Release:
         name = digest("release", [component, version])
-        self.known[name] = Release(name, component, Kind.SERVICE, "shop", Runtime(run="x", needs=needs))
+        self.known[name] = Release(name, component, kind, "shop", Runtime(run="x", needs=needs, data=data))
         self.behaviours[name] = behaviour
         if behaviour is Behaviour.BREAKS_UNDER_TRAFFIC:
             self.target.broken.add(name)
         return self.known[name]
+
+    def resource(self, version: str = "1", *, data: bool = False, behaviour: Behaviour = Behaviour.GOOD) -> Resource:
+        return Resource(run=behaviour.value, url=f"simulated://{version}:$PORT", data=data)
+
+    async def given(self, component: str, resource: str) -> str:
+        group = self.target.entries[self.environment, component]
+        starts = (step for step in self.target.seen if isinstance(step, Start | Replace) and step.group == group)
+        assert resource in dict(next(starts).pin.shape.resources)
+        return self.target.resources[self.environment, resource].url
+
+    async def write(self, owner: str, text: str) -> None:
+        self.target.data[self.environment, owner] = text
+
+    async def read(self, owner: str) -> str | None:
+        return self.target.data.get((self.environment, owner))
 
     async def answers(self, component: str) -> Mapping[str, str]:
         return self.target.answers(self.environment, component)
@@ -48,9 +71,11 @@ class SimulatedHarness:
 
     def _fault(self, step: Step) -> StepFailed | None:
         match step:
-            case Start():
+            case Start() | Replace():
                 behaviour = self.behaviours[step.pin.release]
                 failing = behaviour in {Behaviour.EXITS, Behaviour.NEVER_HEALTHY}
+            case Provide() if step.spec.run == Behaviour.EXITS:
+                return StepFailed(f"cannot provide {step.resource}", "As scripted.", component=step.resource)
             case Verify():
                 failing = self.behaviours[step.release] is Behaviour.FAILS_VERIFY
             case _:

@@ -22,12 +22,20 @@ from tidegate.errors import NotInStore, TidegateError
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Artifact, Health, HealthKind, Kind, Release, Runtime
 from tidegate.model.digest import digest, short
-from tidegate.model.pins import Pin, Shape, Value
-from tidegate.model.step import EntryMove, Prepare, Retire, Route, Start
+from tidegate.model.pins import Pin, Resource, Shape, Value
+from tidegate.model.step import EntryMove, Prepare, Replace, Retire, Route, Start
 from tidegate.ports.target import Epoch, Outcome
 
 SERVICE = Path(__file__).with_name("service.py")
 QUICK = Health(HealthKind.HTTP, "/healthz", interval=100, timeout=500, start_timeout=15_000, failures=2)
+ALIVE = Health(HealthKind.ALIVE, interval=100)
+
+
+def database(version: str = "1", *, behaviour: str = "good", data: bool = False, **spec: Any) -> Resource:
+    """What stands for a database: it listens, and its address is none that HTTP is spoken at."""
+    run = f"TIDEGATE_COMPONENT=db TIDEGATE_RELEASE={version} {python(SERVICE, behaviour)}"
+    how = {"run": run, "url": f"db://127.0.0.1:$PORT/{version}", "health": QUICK, "data": data, "grace": 3000}
+    return Resource(**{**how, **spec})
 
 
 def python(script: Path | str, *arguments: str) -> str:
@@ -61,12 +69,13 @@ class World:
         *,
         run: str = python(SERVICE),
         health: Health = QUICK,
+        kind: Kind = Kind.SERVICE,
         **runtime: Any,
     ) -> Release:
         """A release whose artifact is the project folder."""
         how = Runtime(**{"run": run, "health": health, "drain": 500, "grace": 3000, **runtime})
         name = digest("release", [component, version])
-        self.known[name] = Release(name, component, Kind.SERVICE, "shop", how)
+        self.known[name] = Release(name, component, kind, "shop", how)
         return self.known[name]
 
     async def release(self, digest: str) -> Release:
@@ -108,13 +117,22 @@ class World:
         env: Mapping[str, Value] | None = None,
         edges: Mapping[str, GroupAddress | None] | None = None,
         settings: str = "",
+        resources: Mapping[str, Resource] | None = None,
     ) -> tuple[GroupAddress, str]:
-        """The group, and the address of its candidate."""
+        """The group, and the address of its candidate, "" if it has none."""
         group = GroupAddress(self.environment, release.component, born)
-        pin = Pin(release.digest, settings, Shape(replicas=replicas, env=tuple((env or {}).items())))
+        used = tuple((resources or {}).items())
+        pin = Pin(release.digest, settings, Shape(replicas=replicas, env=tuple((env or {}).items()), resources=used))
         await self.run(Prepare(release.component, release.digest))
         outcome = await self.run(Start(group, pin, tuple((edges or {}).items())))
-        return group, outcome.urls[group.name]
+        return group, outcome.urls.get(group.name, "")
+
+    async def replace(self, release: Release, born: int, *stops: GroupAddress) -> GroupAddress:
+        """A group in the place of others."""
+        group = GroupAddress(self.environment, release.component, born)
+        await self.run(Prepare(release.component, release.digest))
+        await self.run(Replace(group, Pin(release.digest, "", Shape()), stops=stops))
+        return group
 
     async def enter(self, *groups: GroupAddress) -> dict[str, str]:
         """Addresses of the entries afterwards."""
@@ -230,13 +248,29 @@ def _end_by_force(made: World) -> None:
     for file in pids:
         with suppress(OSError, ValueError, KeyError):
             os.kill(json.loads(file.read_text())["pid"], signal.SIGKILL)
+    instances: list[dict[str, Any]] = []
     with suppress(OSError, ValueError):
         for environment in made.record()["environments"].values():
             for group in environment["groups"]:
-                for instance in group["instances"]:
-                    if instance["pid"]:
-                        with suppress(ProcessLookupError):
-                            os.killpg(instance["pid"], signal.SIGKILL)
+                instances += group["instances"]
+            instances += [resource["instance"] for resource in environment["resources"]]
+    for instance in instances:
+        if instance["pid"]:
+            with suppress(ProcessLookupError):
+                os.killpg(instance["pid"], signal.SIGKILL)
 
 
-__all__ = ["QUICK", "SERVICE", "World", "alive", "get", "listens", "python", "short", "until", "world"]
+__all__ = [
+    "ALIVE",
+    "QUICK",
+    "SERVICE",
+    "World",
+    "alive",
+    "database",
+    "get",
+    "listens",
+    "python",
+    "short",
+    "until",
+    "world",
+]

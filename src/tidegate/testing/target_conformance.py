@@ -9,112 +9,21 @@ A driver's tests subclass `TargetConformance` and provide an async fixture `harn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
-from enum import StrEnum
-from typing import Protocol
-
 import anyio
 import pytest
 
 from tidegate.errors import OldEpoch, StepFailed, TargetUnreachable
-from tidegate.model.address import EdgeAddress, GroupAddress
-from tidegate.model.component import Release
+from tidegate.model.address import EdgeAddress
 from tidegate.model.observed import ObservedGroup
-from tidegate.model.pins import Pin, Shape
-from tidegate.model.step import (
-    EdgeMove,
-    EntryMove,
-    Observe,
-    Prepare,
-    Retire,
-    Route,
-    Scale,
-    Start,
-    Step,
-    Verify,
-)
-from tidegate.ports.target import Epoch, Outcome, Target
+from tidegate.model.step import EdgeMove, EntryMove, Observe, Prepare, Retire, Route, Scale, Verify
+from tidegate.testing.target_conformance_replace import ReplaceConformance
+from tidegate.testing.target_stage import Behaviour, Harness, Stage, pin
 
-
-class Behaviour(StrEnum):
-    """What the program of a release does."""
-
-    GOOD = "good"
-    EXITS = "exits"  # prints "cannot go on" and ends with 3 before it is healthy
-    NEVER_HEALTHY = "never-healthy"  # runs, and its health check fails
-    FAILS_VERIFY = "fails-verify"  # its `verify` command ends with 1
-    BREAKS_UNDER_TRAFFIC = "breaks-under-traffic"  # healthy, and answers 500 to everything else
-
-
-class Harness(Protocol):
-    """What the suite needs of a driver's tests."""
-
-    target: Target
-    environment: str
-
-    async def release(
-        self, component: str, version: str, *, needs: tuple[str, ...] = (), behaviour: Behaviour = Behaviour.GOOD
-    ) -> Release:
-        """A release that the target can run; GOOD ones answer with their digest and those of what they need."""
-        ...
-
-    async def answers(self, component: str) -> Mapping[str, str]:
-        """What a user gets from the entry: component -> release digest, of all that took part in the answer."""
-        ...
-
-    def traffic(self, component: str) -> AbstractAsyncContextManager[None]:
-        """While inside, the entry of this component gets requests all the time."""
-        ...
-
-    async def blind(self) -> None:
-        """From now on the target cannot be seen."""
-        ...
-
-
-def pin(release: Release, *, replicas: int = 1, env: tuple[tuple[str, str], ...] = ()) -> Pin:
-    """A pin of a release without settings."""
-    return Pin(release.digest, "", Shape(replicas=replicas, env=env))
-
-
-class Stage:
-    """A harness with the few moves that the tests are told in."""
-
-    def __init__(self, harness: Harness) -> None:
-        self.harness = harness
-        self.target = harness.target
-        self.environment = harness.environment
-        self.epoch = 1
-
-    def group(self, component: str, born: int) -> GroupAddress:
-        """An address in this environment."""
-        return GroupAddress(self.environment, component, born)
-
-    async def run(self, step: Step, *components: str, epoch: int | None = None) -> Outcome:
-        """Run under the current epoch."""
-        names = components or ("backend", "frontend")
-        return await self.target.run(step, Epoch(self.environment, epoch or self.epoch, names))
-
-    async def start(
-        self, release: Release, born: int, *, replicas: int = 1, edges: Mapping[str, GroupAddress] | None = None
-    ) -> GroupAddress:
-        """Prepare and start a group."""
-        group = self.group(release.component, born)
-        await self.run(Prepare(release.component, release.digest))
-        await self.run(Start(group, pin(release, replicas=replicas), tuple((edges or {}).items())))
-        return group
-
-    async def enter(self, *groups: GroupAddress) -> None:
-        """Point the entries of the components at these groups, at once."""
-        await self.run(Route(entries=tuple(EntryMove(group.component, group) for group in groups)))
-
-    async def seen(self, group: GroupAddress) -> ObservedGroup | None:
-        """What is observed of a group."""
-        return (await self.target.observe(self.environment)).groups.get(group)
+__all__ = ["Behaviour", "Harness", "Stage", "TargetConformance", "pin"]
 
 
 @pytest.mark.anyio
-class TargetConformance:
+class TargetConformance(ReplaceConformance):
     """Subclass it, provide `harness`; every test is a promise of the `Target` protocol."""
 
     @pytest.fixture

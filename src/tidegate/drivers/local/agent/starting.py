@@ -15,7 +15,7 @@ from tidegate.drivers.local.agent.routing import candidate_name, edge_name, entr
 from tidegate.drivers.local.agent.state import EnvironmentRecord, GroupRecord, InstanceRecord, Pointer
 from tidegate.drivers.local.agent.waiting import Failure, until_healthy
 from tidegate.drivers.local.folders import make_own
-from tidegate.drivers.local.protocol import StartRequest
+from tidegate.drivers.local.protocol import GroupSpec, StartRequest
 from tidegate.errors import GatewayRefused, StepFailed, TargetError
 from tidegate.model.address import GroupAddress
 
@@ -104,6 +104,7 @@ async def _ensure_group(project: Project, request: StartRequest) -> GroupRecord:
         )
     _check_replicas(request)
     _check_resources(environment, request)
+    _check_writers(environment, spec)
     if group is None:
         edges = {need: edge_name(address, need) for need in request.edges}
         ports = project.registry.take(edges.values())
@@ -171,11 +172,12 @@ def _check_resources(environment: EnvironmentRecord, request: StartRequest) -> N
         )
 
 
-def _check_writers(project: Project, group: GroupRecord) -> None:
+def _check_writers(environment: EnvironmentRecord, spec: GroupSpec) -> None:
     """Whatever was planned, a data folder has one writer."""
-    address = group.address
-    for other in project.state.environment(address.environment).groups.values():
-        if other.address.component == address.component and other.address != address and other.instances:
+    address = spec.address
+    for other in environment.groups.values():
+        same = other.address.component == address.component and other.address != address
+        if spec.data and same and (other.replicas or other.instances):
             raise StepFailed(
                 f"cannot start {address.component}",
                 f"{other.address.name} still runs, and the data folder has one writer.",
@@ -194,8 +196,6 @@ def _write_settings(file: Path, content: str) -> None:
 def _ensure_instances(project: Project, group: GroupRecord, replicas: int) -> list[Instance]:
     missing = [index for index in range(replicas) if index not in group.instances]
     names = {index: instance_name(group.address, index) for index in missing}
-    if missing and group.spec.data:
-        _check_writers(project, group)
     if group.spec.worker:
         ports = dict.fromkeys(names.values(), 0)
     elif group.spec.port is None:
