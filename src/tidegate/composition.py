@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -57,7 +59,8 @@ async def workspace_of(project: Project) -> AsyncIterator[Workspace]:
     store = SqlStore.open(state / "store.db", clock)
     try:
         artifacts = TreeArtifacts(state / "artifacts")
-        target = LocalTarget(project.root, state, store, artifacts, EnvironmentAndFileSecrets(project.root))
+        secrets = EnvironmentAndFileSecrets(project.root)
+        target = LocalTarget(project.root, state, store, artifacts, secrets, recovery=partial(_recovery, project.root))
         try:
             passed = {name: os.environ[name] for name in project.build_pass if name in os.environ}
             yield Workspace(
@@ -90,6 +93,11 @@ def state_folder(root: Path) -> Path:
             f"cannot write to {root}", f"{STATE} keeps releases, logs and the store: {error.strerror}."
         ) from error
     return state
+
+
+def _recovery(root: Path, environment: str) -> list[str]:
+    """The command that recovers an environment of this project, from anywhere."""
+    return [sys.executable, "-P", "-m", "tidegate", "-C", str(root), "recover", environment]
 
 
 def _holder() -> str:
