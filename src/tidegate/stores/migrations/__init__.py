@@ -10,10 +10,10 @@ from sqlalchemy import Connection, inspect
 from tidegate.stores.tables import schema_version
 
 
-def migrate(connection: Connection, since: int) -> None:
-    """Bring the tables from version `since` up to date, inside the transaction of the caller.
+def migrate(connection: Connection, since: int, to: str = "head") -> None:
+    """Bring the tables from version `since` (0: there are none) up to date, inside the transaction of the caller.
 
-    Raises what SQLAlchemy and Alembic raise; the transaction is then to be rolled back.
+    Raises what SQLAlchemy raises; the transaction is then to be rolled back.
     """
     # Imported here: it takes longer than opening a store that is up to date.
     from alembic import command  # noqa: PLC0415
@@ -24,4 +24,4 @@ def migrate(connection: Connection, since: int) -> None:
     config.attributes["connection"] = connection
     if since and not inspect(connection).has_table(schema_version.name):
         command.stamp(config, str(since))  # version 1 said so elsewhere
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
