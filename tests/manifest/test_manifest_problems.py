@@ -7,29 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.errors import ManifestError, Problem, ProjectNotFound
-from tidegate.manifest import Project, find_root, load
-
-TOP = "organization: acme\nenvironments:\n  dev: {}\n"
-
-
-def write(root: Path, files: dict[str, str | bytes]) -> Path:
-    for name, content in files.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return root
-
-
-def problems(root: Path, files: dict[str, str | bytes]) -> list[Problem]:
-    with pytest.raises(ManifestError) as caught:
-        load(write(root, files))
-    return list(caught.value.problems)
-
-
-def loaded(root: Path, files: dict[str, str | bytes]) -> Project:
-    return load(write(root, files))
-
+from tests.manifest.projects import TOP, loaded, problems, write
+from tidegate.errors import ProjectNotFound
+from tidegate.manifest import find_root
 
 SERVICE_MISTAKES: dict[str, tuple[str | bytes, int, int, str, str]] = {
     "unknown key": ("run: x\nreplica: 2\n", 2, 1, "unknown key 'replica'", "Did you mean replicas?"),
