@@ -145,9 +145,14 @@ class World:
         seen = await self.target.observe(environment)
         epoch = Epoch(environment, 1000, tuple({group.component for group in seen.groups}))
         await self.target.run(Route(tuple(EntryMove(component, None) for component in seen.entries)), epoch)
-        async with anyio.create_task_group() as tasks:
-            for group in seen.groups:
-                tasks.start_soon(self.target.run, Retire(group), epoch)
+        left = dict(seen.groups)
+        while left:
+            called = {to for group in left.values() for to in group.edges.values()}
+            first = left.keys() - called or set(left)
+            async with anyio.create_task_group() as tasks:
+                for address in first:
+                    tasks.start_soon(self.target.run, Retire(address), epoch)
+            left = {address: group for address, group in left.items() if address not in first}
         await self.target.forget(environment)
 
     # A look behind
