@@ -2,118 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
-
 import anyio
 import pytest
 
-from tests.planning.worlds import release
+from tests.execution.places import CHAIN, Environment
 from tidegate.errors import ClaimRefused, StalePlan, StepFailed, StoreError
 from tidegate.execution import Applied, Executor, Fate, Moment, Progress, Stage
-from tidegate.execution.recover import head_pins, recover
-from tidegate.model.component import Release
-from tidegate.model.pins import Pin, Pins, Shape
-from tidegate.model.plan import Plan
 from tidegate.model.step import Observe, Retire, Start, Step
-from tidegate.planning import Policy, make_plan
 from tidegate.ports.store import Event
-from tidegate.stores.sql import SqlStore
-from tidegate.testing.simulated import SimulatedTarget
-from tidegate.testing.time import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
-CHAIN = ("a", "b", "c", "d")  # a is needed by b, b by c, c by d
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """The product runs on asyncio."""
-    return "asyncio"
-
-
-class Still:
-    """A clock that stands still until it is moved."""
-
-    moment = 1000.0
-
-    def now(self) -> float:
-        return self.moment
-
-    async def sleep(self, seconds: float) -> None:
-        self.moment += seconds
-
-
-class Place:
-    """One environment with a store, a target and an executor."""
-
-    def __init__(self, store: SqlStore, clock: Still) -> None:
-        self.store = store
-        self.clock = clock
-        self.releases: dict[str, Release] = {}
-        self.target = SimulatedTarget(self.releases, clock=VirtualClock())
-        self.progress: list[Progress] = []
-        self.executor = Executor(store, self.target, holder="here:1:1", by="tests", reporter=self.progress.append)
-
-    def chain(self, version: int, components: tuple[str, ...] = CHAIN, *, apart: bool = False) -> Pins:
-        """Pins of one version; each component needs the one before, unless `apart`."""
-        pins = {}
-        for place, name in enumerate(components):
-            made = release(name, version, () if apart or not place else (components[place - 1],))
-            self.releases[made.digest] = made
-            pins[name] = Pin(made.digest, "", Shape(replicas=2))
-        return pins
-
-    async def plan(self, wanted: Pins, *, observe: int = 5) -> Plan:
-        record = await self.store.environment("dev")
-        return make_plan(
-            environment="dev",
-            parent=record.head,
-            number=record.next_number,
-            current=await head_pins(self.store, record),
-            wanted=wanted,
-            observed=await self.target.observe("dev"),
-            releases=self.releases,
-            policy=Policy(observe=observe),
-        )
-
-    async def apply(self, wanted: Pins) -> Applied:
-        for each in self.releases.values():
-            await self.store.put_release(each)
-        return await self.executor.apply(await self.plan(wanted), self.releases)
-
-    async def pins(self) -> Pins:
-        return await head_pins(self.store, await self.store.environment("dev"))
-
-    def answers(self, component: str) -> Mapping[str, str]:
-        return self.target.answers("dev", component)
-
-    def fail(self, kind: type[Step], component: str) -> None:
-        """Let every step of this kind about the new groups of a component fail."""
-
-        def fault(step: Step) -> StepFailed | None:
-            groups = (
-                step.groups if isinstance(step, Observe) else (step.group,) if isinstance(step, Start | Retire) else ()
-            )
-            young = [group for group in groups if group.component == component and group.born > 1]
-            if isinstance(step, kind) and young:
-                return StepFailed(f"cannot do {component}", "As scripted.", component=component)
-            return None
-
-        self.target.fault = fault
-
-
-@pytest.fixture
-async def place(tmp_path: Path) -> AsyncIterator[Place]:
-    """An empty environment."""
-    clock = Still()
-    store = SqlStore.open(tmp_path / "store.db", clock)
-    yield Place(store, clock)
-    await store.close()
-
-
-async def test_a_first_up_commits_the_first_revision(place: Place) -> None:
+async def test_a_first_up_commits_the_first_revision(place: Environment) -> None:
     """Everything runs, the pins are in the store, and the claim is given back."""
     applied = await place.apply(place.chain(1))
     assert applied.succeeded
@@ -125,7 +26,7 @@ async def test_a_first_up_commits_the_first_revision(place: Place) -> None:
 
 @pytest.mark.parametrize("kind", [Start, Observe])
 @pytest.mark.parametrize("component", CHAIN)
-async def test_a_change_that_fails_is_put_back_as_a_whole(place: Place, kind: type[Step], component: str) -> None:
+async def test_a_change_that_fails_is_put_back_as_a_whole(place: Environment, kind: type[Step], component: str) -> None:
     """Whichever of four connected components fails, before or after the switch: all four are the old ones again."""
     await place.apply(place.chain(1))
     before = (dict(place.target.groups), dict(place.target.entries))
@@ -140,7 +41,7 @@ async def test_a_change_that_fails_is_put_back_as_a_whole(place: Place, kind: ty
     assert (await place.store.environment("dev")).claims == ()
 
 
-async def test_unconnected_changes_fail_alone(place: Place) -> None:
+async def test_unconnected_changes_fail_alone(place: Environment) -> None:
     """Four products in one push, one of them broken, and three are out."""
     await place.apply(place.chain(1, apart=True))
     place.fail(Start, "b")
@@ -157,7 +58,7 @@ async def test_unconnected_changes_fail_alone(place: Place) -> None:
     assert [older.number for older in history[1:]] == [newer.parent for newer in history[:-1]]
 
 
-async def test_stopping_puts_back_whatever_is_not_committed(place: Place) -> None:
+async def test_stopping_puts_back_whatever_is_not_committed(place: Environment) -> None:
     """Ctrl-C in the middle of prepare: the parent is what runs, nothing is left over."""
     await place.apply(place.chain(1))
     before = dict(place.target.groups)
@@ -183,7 +84,7 @@ async def test_stopping_puts_back_whatever_is_not_committed(place: Place) -> Non
     assert place.target.groups == before
 
 
-async def test_a_failing_finish_is_reported_and_the_next_recovery_completes_it(place: Place) -> None:
+async def test_a_failing_finish_is_reported_and_the_next_recovery_completes_it(place: Environment) -> None:
     """The change is committed; what is left to remove is removed later."""
     await place.apply(place.chain(1))
 
@@ -196,12 +97,12 @@ async def test_a_failing_finish_is_reported_and_the_next_recovery_completes_it(p
     assert applied.changes[0].unfinished is not None
     assert await place.pins() == place.chain(2)
     place.target.fault = lambda _: None
-    await recovered(place)
+    await place.recovered()
     assert {group.born for group in place.target.groups} == {applied.changes[0].change.number}
 
 
 async def test_a_store_that_fails_at_the_end_of_one_change_leaves_the_others_alone(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are committed; the one that could not be written down as finished keeps its claim for the next command."""
     await place.apply(place.chain(1, apart=True))
@@ -217,15 +118,6 @@ async def test_a_store_that_fails_at_the_end_of_one_change_leaves_the_others_alo
     assert [result.fate for result in applied.changes] == [Fate.COMMITTED] * 4
     assert [result.unfinished is not None for result in applied.changes] == [True, False, False, False]
     assert [claim.components for claim in (await place.store.environment("dev")).claims] == [("a",)]
-
-
-async def recovered(place: Place, *, lease: float = 15.0) -> None:
-    """Let the claims of the former executor run out, then recover."""
-    place.clock.moment += 3600
-    await recover(
-        place.store, place.target, "dev", holder="here:2:2", lease=lease, actor="tests", report=place.progress.append
-    )
-    assert (await place.store.environment("dev")).claims == ()
 
 
 class Died(BaseException):
@@ -244,7 +136,7 @@ class Vanishes:
             raise Died
 
 
-async def test_recovery_of_a_vanished_executor_goes_back_before_the_commit_and_on_after_it(place: Place) -> None:
+async def test_recovery_of_a_vanished_executor_goes_back_before_the_commit_and_on_after_it(place: Environment) -> None:
     """At whatever step it vanished: every component is at the parent or at the new revision, all of them alike."""
     await place.apply(place.chain(1))
     steps = len((await place.plan(place.chain(2))).changes[0].steps)
@@ -255,14 +147,14 @@ async def test_recovery_of_a_vanished_executor_goes_back_before_the_commit_and_o
         dying = Executor(place.store, place.target, holder="here:3:3", by="tests", reporter=Vanishes(vanish))
         with pytest.raises(BaseException):  # noqa: B017, PT011 - it dies in the middle, as it may
             await dying.apply(await place.plan(wanted), place.releases)
-        await recovered(place)
+        await place.recovered()
         pins = await place.pins()
         assert place.answers("d") == {name: pin.release for name, pin in pins.items()}
         assert len({group.born for group in place.target.groups}) == 1
         assert (await place.plan(pins)).empty
 
 
-async def test_a_plan_is_refused_when_the_environment_moved_on(place: Place) -> None:
+async def test_a_plan_is_refused_when_the_environment_moved_on(place: Environment) -> None:
     """Nothing is changed."""
     await place.apply(place.chain(1))
     stale = await place.plan(place.chain(2))
@@ -273,7 +165,7 @@ async def test_a_plan_is_refused_when_the_environment_moved_on(place: Place) -> 
     assert len(place.target.seen) == seen
 
 
-async def test_two_executors_cannot_change_one_component_at_once(place: Place) -> None:
+async def test_two_executors_cannot_change_one_component_at_once(place: Environment) -> None:
     """The second is told who holds it."""
     await place.apply(place.chain(1))
     plan = await place.plan(place.chain(2))
@@ -284,7 +176,7 @@ async def test_two_executors_cannot_change_one_component_at_once(place: Place) -
     assert "elsewhere" in str(refusal.value)
 
 
-async def test_every_step_is_journalled_before_and_after(place: Place) -> None:
+async def test_every_step_is_journalled_before_and_after(place: Environment) -> None:
     """One journal tells the story in order."""
     applied = await place.apply(place.chain(1))
     events = await place.store.events(environment="dev", plan=applied.plan.digest)
