@@ -98,7 +98,7 @@ async def test_a_release_is_built_once(yard: Yard) -> None:
     first = await yard.build("date +%s%N > app.stamp")
     assert await yard.build("exit 1") == first
     assert await TreeArtifacts(yard.folder).build(yard.request("exit 1")) == first
-    assert await yard.artifacts.present() == [digest("release", "1")]
+    assert list(await yard.artifacts.present()) == [digest("release", "1")]
 
 
 async def test_the_same_content_has_the_same_name(yard: Yard) -> None:
@@ -133,7 +133,7 @@ async def test_a_failed_build_leaves_nothing_but_its_log(yard: Yard, command: st
     assert str(yard.log) in failed.value.hint
     assert yard.log.read_text() == "one\n"
     assert yard.left() == []
-    assert await yard.artifacts.present() == []
+    assert await yard.artifacts.present() == {}
 
 
 async def test_a_folder_that_is_not_there_is_named(yard: Yard) -> None:
@@ -229,7 +229,7 @@ async def test_damage_is_found_and_refused(yard: Yard, damage: Callable[[Path], 
         await yard.artifacts.verify(artifact)
     assert said in found.value.detail
     assert "tidegate release app" in found.value.hint
-    assert await yard.artifacts.present() == []
+    assert await yard.artifacts.present() == {}
     again = await yard.build("echo x > out")
     assert again == artifact
     await yard.artifacts.verify(again)
@@ -286,7 +286,7 @@ async def test_another_artifact_in_its_place_is_refused(yard: Yard) -> None:
     artifact = await yard.build("true")
     with pytest.raises(ArtifactDamaged, match="another artifact"):
         await yard.artifacts.verify(replace(artifact, digest="sha256:other"))
-    assert await yard.artifacts.present() == [artifact.release]
+    assert await yard.artifacts.present() == {artifact.release: artifact}
     await yard.artifacts.remove(artifact)
     with pytest.raises(ArtifactDamaged, match="missing"):
         await yard.artifacts.verify(artifact)
@@ -333,7 +333,7 @@ async def test_a_build_that_was_killed_is_replaced_by_the_next(yard: Yard) -> No
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert len(yard.left()) == 1
-    assert await yard.artifacts.present() == []
+    assert await yard.artifacts.present() == {}
     assert _runs(shell)
     artifact = await yard.artifacts.build(replace(yard.request("ls"), release="sha256:" + "e" * 64))
     assert not _runs(shell)

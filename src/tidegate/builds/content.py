@@ -24,8 +24,13 @@ Entry = list[int | str]  # [mode, size, sha256] of a file, ["link", target] of a
 
 def content_of(tree: Path) -> dict[str, Entry]:
     """Path relative to the tree, with forward slashes -> entry. Raises `OSError`."""
-    paths = sorted(_paths(tree, ""))
+    paths = paths_of(tree)
     return dict(zip(paths, _in_threads(lambda path: _entry(tree / path), paths), strict=True))
+
+
+def paths_of(tree: Path) -> list[str]:
+    """What `content_of` looks at, sorted. Raises `OSError`."""
+    return sorted(_paths(tree, ""))
 
 
 def encoded(content: dict[str, Entry]) -> bytes:
