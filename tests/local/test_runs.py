@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,9 @@ from tidegate.model.component import Hook, Release, RunKind
 from tidegate.model.digest import digest_bytes, short
 from tidegate.model.observed import ObservedRun, RunState
 from tidegate.model.pins import Pin, Secret, Shape, Value
-from tidegate.model.step import Assume, Prepare, Retire, Revert, Run
-from tidegate.ports.target import Epoch, KeepsOutput
+from tidegate.model.step import Assume, Prepare, Revert, Run
+from tidegate.ports.target import KeepsOutput
 
-# ruff: noqa: ASYNC240 - files are looked at, not served
 pytestmark = [pytest.mark.anyio]
 
 
@@ -76,3 +74,233 @@ async def test_it_goes_on_when_its_caller_vanishes_and_is_known_as_done(shop: Wo
 
 async def state_is(shop: World, release: Release, wanted: RunState) -> bool:
     return await state(shop, run_of(release)) is wanted
+
+
+async def test_when_the_agent_dies_in_the_middle_the_next_one_knows_how_it_ended(shop: World) -> None:
+    """It watches what still runs, finds the status of what ended meanwhile, and nothing runs twice."""
+    note = f"echo x >> {shop.root}/ran"
+    release, other = (
+        shop.add(name, before=Hook(f"{waiting(shop)}; {note}; exit {status}"))
+        for name, status in (("orders", 0), ("stock", 7))
+    )
+    task = asyncio.create_task(shop.run(step(release), "orders"))
+    await pid_of(shop)
+    agent = shop.agent()["pid"]
+    shop.kill_agent()
+    await until(lambda: not alive(agent))
+    assert await state(shop, run_of(release)) is RunState.RUNNING
+    assert shop.agent()["pid"] != agent
+    (shop.root / "go").touch()
+    await task
+    assert await state(shop, run_of(release)) is RunState.DONE
+    (shop.root / "go").unlink()
+    (shop.root / "pid").unlink()
+    task = asyncio.create_task(shop.run(step(other), "stock"))
+    pid, agent = await pid_of(shop), shop.agent()["pid"]
+    task.cancel()
+    await asyncio.wait([task])
+    shop.kill_agent()
+    await until(lambda: not alive(agent))
+    (shop.root / "go").touch()
+    await until(lambda: not alive(pid) and status_file(shop, other).exists())
+    found = await seen(shop, run_of(other))
+    assert found is not None
+    assert (found.state, found.status) == (RunState.FAILED, 7)
+    assert (shop.root / "ran").read_text() == "x\nx\n"
+
+
+def status_file(shop: World, release: Release) -> Path:
+    return shop.state / "data" / "dev" / f".{run_of(release).name}.status"
+
+
+@pytest.mark.parametrize("retry", [False, True])
+async def test_one_that_was_killed_while_no_agent_lived_asks_before_it_runs_again(shop: World, retry: bool) -> None:
+    """Nobody saw how it ended; only one that says so may simply run again. Nothing of it is left."""
+    command = f"{waiting(shop)}; echo done"
+    release = shop.add("orders", before=Hook(f"({command}) > /dev/null", retry=retry))
+    task = asyncio.create_task(shop.run(step(release), "orders"))
+    pid, agent = await pid_of(shop), shop.agent()["pid"]
+    task.cancel()
+    await asyncio.wait([task])
+    wrapper = runbook(shop)["runs"][0]["pid"]
+    shop.kill_agent()
+    await until(lambda: not alive(agent))
+    os.kill(wrapper, signal.SIGKILL)
+    await until(lambda: not alive(wrapper))
+    assert await state(shop, run_of(release)) is RunState.INTERRUPTED
+    await until(lambda: not alive(pid))
+    (shop.root / "go").touch()
+    if retry:
+        await shop.run(step(release), "orders")
+        assert await state(shop, run_of(release)) is RunState.DONE
+        return
+    with pytest.raises(StepFailed, match="cannot run `before` of orders") as failure:
+        await shop.run(step(release), "orders")
+    assert "was ended in the middle, nobody saw how" in failure.value.detail
+    assert "tidegate resume dev --ran orders` or `--not-ran orders`" in failure.value.hint
+    await shop.run(Assume(run_of(release), RunState.DONE), "orders")
+    assert await state(shop, run_of(release)) is RunState.DONE
+
+
+def runbook(shop: World) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((shop.state / "data" / "dev" / ".runs.json").read_text())
+    return content
+
+
+async def test_a_command_that_a_signal_ended_did_not_say_how_far_it_came(shop: World) -> None:
+    """As one that was ended with its shell: it is asked for, not repeated."""
+    release = shop.add("orders", before=Hook("kill -9 $$"))
+    with pytest.raises(StepFailed, match="cannot run") as failure:
+        await shop.run(step(release), "orders")
+    assert "signal 9" in failure.value.detail
+    found = await seen(shop, run_of(release))
+    assert found is not None
+    assert (found.state, found.status) == (RunState.INTERRUPTED, 137)
+
+
+async def test_one_that_takes_too_long_is_ended_with_all_that_it_started(shop: World) -> None:
+    """It failed, and may run again; while it runs, nobody may say what became of it, and nothing is forgotten."""
+    child = shop.root / "child"
+    release = shop.add(
+        "orders",
+        before=Hook(f"(trap '' TERM; echo $$ > {child}; sleep 60) & {waiting(shop)}; sleep 60", timeout=1500),
+        grace=100,
+    )
+    task = asyncio.create_task(shop.run(step(release), "orders"))
+    pid = await pid_of(shop)
+    with pytest.raises(StepFailed, match="cannot say what became"):
+        await shop.run(Assume(run_of(release), None), "orders")
+    with pytest.raises(TargetError, match="cannot forget dev"):
+        await shop.target.forget("dev", data=True)
+    with pytest.raises(StepFailed, match="cannot run") as failure:
+        await task
+    assert "did not end within 1.5 s" in failure.value.detail
+    assert failure.value.log == ("begun",)
+    assert await state(shop, run_of(release)) is RunState.FAILED
+    assert not alive(pid)
+    assert not alive(int(child.read_text()))
+
+
+async def test_undo_runs_as_the_run_did_and_with_its_files(shop: World) -> None:
+    """Its own folder, settings, variables; afterwards nothing is known of the run."""
+    old = shop.root / "old"
+    old.mkdir()
+    (old / "undo.sh").write_text(f"echo $COLOUR > {shop.root}/undone; cat $TIDEGATE_SETTINGS >> {shop.root}/undone\n")
+    settings = digest_bytes("settings", b"{}\n")
+    shop.blobs[settings] = b"{}\n"
+    release = shop.add("orders", folder="old", before=Hook("true", undo="sh undo.sh"))
+    pin = Pin(release.digest, settings, Shape(env=(("COLOUR", "blue"),)))
+    await shop.run(Run(run_of(release), pin), "orders")
+    await shop.run(Revert(run_of(release), pin), "orders")
+    assert (shop.root / "undone").read_text() == "blue\n{}\n"
+    assert await seen(shop, run_of(release)) is None
+    assert list((shop.state / "environments").rglob("*.settings.json")) == []
+
+
+@pytest.mark.gateway
+async def test_it_sees_what_users_see_and_its_secrets_are_never_on_disk(shop: World) -> None:
+    """Variables, settings, its data, the entries of what it needs; no port. `.runs.json` knows references only."""
+    needed = shop.add("catalog")
+    group, _ = await shop.start(needed)
+    url = (await shop.enter(group))["catalog"]
+    release = shop.add("orders", before=Hook("env; echo kept > $DATA/file"), data=True, needs=("catalog", "other"))
+    secret = step(release, TOKEN=Secret("env:TOKEN"), COLOUR="blue")
+    await shop.run(secret, "orders")
+    assert isinstance(shop.target, KeepsOutput)
+    env = dict([line.partition("=")[::2] async for line in shop.target.output(run_of(release))])
+    assert {name: env.get(name) for name in ("COLOUR", "CATALOG_URL", "TIDEGATE_ENVIRONMENT", "TIDEGATE_RELEASE")} == {
+        "COLOUR": "blue",
+        "CATALOG_URL": url,
+        "TIDEGATE_ENVIRONMENT": "dev",
+        "TIDEGATE_RELEASE": short(release.digest),
+    }
+    assert env["TOKEN"] == "s3cr3t-value"
+    assert not env.keys() & {"PORT", "OTHER_URL", "PYTEST_CURRENT_TEST"}
+    assert (shop.state / "data" / "dev" / "orders" / "file").read_text() == "kept\n"
+    await shop.run(Revert(run_of(shop.add("never", before=Hook("false"))), secret.pin), "never")
+    log = shop.state / "logs" / "dev" / f"{run_of(release).name}.log"
+    files = [path for path in shop.root.rglob("*") if path.is_file() and path != log]
+    assert [path for path in files if b"s3cr3t-value" in path.read_bytes()] == []
+    assert "env:TOKEN" in (shop.state / "data" / "dev" / ".runs.json").read_text()
+
+
+async def test_what_ran_is_known_after_a_plain_down_and_without_an_agent(shop: World) -> None:
+    """Only when its data are destroyed may a migration run again."""
+    release = shop.add("orders", before=Hook(f"echo x >> {shop.root}/ran"))
+    await shop.run(step(release), "orders")
+    await shop.down()
+    assert not shop.agent()
+    assert await state(shop, run_of(release)) is RunState.DONE
+    assert not shop.agent()
+    await shop.run(step(release), "orders")
+    assert (shop.root / "ran").read_text() == "x\n"
+    await shop.target.forget("dev", data=True)
+    assert await seen(shop, run_of(release)) is None
+
+
+async def test_of_tasks_the_newest_turn_is_known_and_the_output_of_the_last_twenty(shop: World) -> None:
+    """Each turn is another run."""
+    release = shop.add("seed", run=f"echo turn >> {shop.root}/turns; wc -l < {shop.root}/turns")
+    runs = [run_of(release, RunKind.TASK, turn) for turn in range(1, 24)]
+    for run in runs:
+        await shop.run(Run(run, step(release).pin), "seed")
+    assert list((await shop.target.observe("dev")).runs) == [runs[-1]]
+    kept = [run.name for run in runs if [line async for line in shop.target.output(run)]]
+    assert kept == [run.name for run in runs[-20:]]
+    assert [line async for line in shop.target.output(runs[-1])] == ["23"]
+
+
+async def test_output_is_followed_from_before_the_beginning_to_the_end(shop: World) -> None:
+    """Also the line without an end."""
+    release = shop.add("orders", before=Hook(f"{waiting(shop)}; printf 'two\nthree'"))
+    lines: list[str] = []
+
+    async def follow() -> None:
+        async for line in shop.target.output(run_of(release), follow=True):
+            lines.append(line)  # noqa: PERF401 - each as it comes
+
+    following = asyncio.create_task(follow())
+    running = asyncio.create_task(shop.run(step(release), "orders"))
+    await until(lambda: lines == ["begun"])
+    (shop.root / "go").touch()
+    await asyncio.gather(following, running)
+    assert lines == ["begun", "two", "three"]
+
+
+async def test_runs_of_one_component_wait_for_each_other(shop: World) -> None:
+    """And those of another do not."""
+    first = shop.add("orders", "1", before=Hook(f"{waiting(shop)}; echo first >> {shop.root}/order"))
+    second = shop.add("orders", "2", before=Hook(f"echo second >> {shop.root}/order"))
+    other = shop.add("stock", before=Hook(f"echo other >> {shop.root}/order"))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(shop.run(step(first), "orders"))
+        await pid_of(shop)
+        tasks.create_task(shop.run(step(second), "orders"))
+        await shop.run(step(other), "stock")
+        (shop.root / "go").touch()
+    assert (shop.root / "order").read_text().split() == ["other", "first", "second"]
+
+
+async def test_what_cannot_be_written_down_is_not_begun(shop: World) -> None:
+    """Else nobody would know of it after a crash; the next try finds things as they were."""
+    release = shop.add("orders", before=Hook(f"echo x >> {shop.root}/ran"))
+    await shop.run(Prepare("orders", release.digest), "orders")
+    obstacle = shop.state / "data" / "dev" / ".runs.new"
+    obstacle.mkdir(parents=True)
+    with pytest.raises(StepFailed, match="cannot run `before` of orders") as failure:
+        await shop.run(step(release), "orders")
+    assert str(obstacle) in failure.value.detail
+    assert await seen(shop, run_of(release)) is None
+    obstacle.rmdir()
+    await shop.run(step(release), "orders")
+    assert (shop.root / "ran").read_text() == "x\n"
+
+
+async def test_a_broken_book_of_runs_is_never_taken_for_an_empty_one(shop: World) -> None:
+    """A migration would run twice."""
+    folder = shop.state / "data" / "dev"
+    folder.mkdir(parents=True)
+    (folder / ".runs.json").write_text('{"format": 99, "runs": []}')
+    with pytest.raises(TargetError, match="cannot read what is known of runs"):
+        await shop.target.observe("dev")
+    (folder / ".runs.json").unlink()

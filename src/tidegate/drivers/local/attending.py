@@ -42,7 +42,7 @@ async def attending(agent: AgentClient, environment: str, recovery: Sequence[str
 
 
 class Execution:
-    """One executor, as the agent knows it. `held` is set when the agent was told, or could not be."""
+    """One executor, as the agent knows it. `held` is set while the agent has been told."""
 
     def __init__(self, agent: AgentClient, said: Json) -> None:
         self.held = asyncio.Event()
@@ -57,7 +57,7 @@ class Execution:
         while True:
             with suppress(TidegateError, AgentLost):
                 await self._agent.ask("/executions", self._said, asked=self.held.set)
-            self.held.set()
+            self.held.clear()
             await asyncio.sleep(PAUSE)
 
     async def leave(self) -> None:
