@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from tidegate.app.planned import Planned
 from tidegate.app.workspace import Workspace
 from tidegate.errors import StalePlan, UnsafePlan
 from tidegate.execution.settle import head_pins, releases_of
+from tidegate.model.component import RunKind
 from tidegate.model.digest import short
 from tidegate.model.holder import moment_in_words
 from tidegate.model.pins import Pins
 from tidegate.model.plan import Plan
-from tidegate.model.step import Prepare
-from tidegate.planning import Policy, make_plan
+from tidegate.model.step import Prepare, Run
+from tidegate.planning import Policy, make_plan, plan_task
 
 
 async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> Planned:
@@ -39,6 +41,17 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
     wanted: Pins = {name: pin for name, pin in {**head, **new}.items() if pin is not None}
     releases = {**planned.releases, **await releases_of(store, head)}
     observed = await workspace.target.observe(plan.environment)
+    if task := _task(plan):
+        run = plan_task(
+            environment=plan.environment,
+            parent=record.head,
+            number=record.next_number,
+            component=task,
+            pin=head[task],
+            needs=releases[head[task].release].runtime.needs,
+            observed=observed,
+        )
+        return replace(planned, plan=run, current=head, wanted=head, observed=observed, releases=releases)
     again = make_plan(
         environment=plan.environment,
         parent=record.head,
@@ -91,6 +104,12 @@ async def _who(workspace: Workspace, plan: Plan, moved: Sequence[str]) -> str:
             moment = moment_in_words(revision.at)
             lines.append(f"{revision.name} by {revision.by} at {moment}{why} changed {', '.join(names)}.")
     return "\n".join(lines)
+
+
+def _task(plan: Plan) -> str:
+    """The task that a plan is there to run; "" if it changes something."""
+    steps = (entry.step for change in plan.changes for entry in change.steps)
+    return next((s.run.component for s in steps if isinstance(s, Run) and s.run.what is RunKind.TASK), "")
 
 
 def _intents(plan: Plan) -> list[str]:

@@ -148,6 +148,13 @@ class SimulatedTarget:
             ),
         )
 
+    def weigh(self, memory: int) -> None:
+        """Let every instance that runs have so many bytes."""
+        for address, group in self.groups.items():
+            self.groups[address] = replace(
+                group, instances=tuple(replace(instance, memory=memory) for instance in group.instances)
+            )
+
     def interrupt(self, run: RunAddress) -> None:
         """Let a run have been ended in the middle."""
         self.runs[run] = replace(self.runs[run], state=RunState.INTERRUPTED, status=None)
