@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.worlds import World, matches_golden, normal, world, write_project
 from tidegate.app.change import Selection, plan_up
-from tidegate.app.explain import explain, old_settings
+from tidegate.app.explain import explain, past_of
 from tidegate.app.inspect import history, status
 from tidegate.cli.changing import Manner
 from tidegate.cli.main import run
@@ -27,6 +27,7 @@ from tidegate.errors import (
     TidegateError,
     UsageError,
 )
+from tidegate.execution.claim import LEASE
 from tidegate.model.digest import short
 from tidegate.model.step import Observe, Retire, Route, Start, Step
 
@@ -241,7 +242,7 @@ async def test_a_plan_shows_releases_settings_and_shape_step_by_step(shop: World
     shop.edit("frontend", "print('frontend 2')\n")
     (shop.root / "backend" / "settings" / "default.json").write_text('{"greeting": "[b]hi", "limits": {"orders": 5}}')
     planned = await plan_up(shop.workspace, "dev", Selection())
-    view = explain(planned, await old_settings(planned, shop.workspace.store.blob))
+    view = explain(planned, await past_of(planned, shop.workspace.store))
     capsys.readouterr()
     show_plan(out(), view, full=True)
     matches_golden("plan", screen(capsys, shop))
@@ -300,10 +301,10 @@ async def test_who_holds_a_claim_is_said_in_words(shop: World) -> None:
     """Host, process and since when; digests are short, as everywhere."""
     plan = (await plan_up(shop.workspace, "dev", Selection(), build=lambda _: None)).plan
     await shop.workspace.store.put_plan(plan)
-    await shop.workspace.store.claim(plan, holder="elsewhere:27442:1893456000.72", lease=60)
-    with pytest.raises(TidegateError) as refused:
-        await shop.up("dev")
-    said = refused.value.detail
+    await shop.workspace.store.claim(plan, holder="elsewhere:27442:1893456000.72", lease=LEASE)
+    (course,) = await shop.up("dev")
+    assert course.error is not None
+    said = course.error.detail
     assert "process 27442 on elsewhere, which began 2030-01-01 00:00:00 UTC" in said
     assert plan.digest not in said
     assert short(plan.digest) in said

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tidegate.app.change import Planned, Selection, plan_down, plan_up
+from tidegate.app.change import Selection, plan_down, plan_up
+from tidegate.app.planned import Planned
 from tidegate.app.workspace import Workspace
 from tidegate.cli.changing import Changing, Course, Manner
 from tidegate.cli.views.progress import ProgressView

@@ -15,8 +15,9 @@ from rich.text import Text
 from tidegate.app.explain import in_words
 from tidegate.app.release import BuildMoment, BuildProgress
 from tidegate.cli.views.console import clean
+from tidegate.cli.views.steps import doing, rows_of
 from tidegate.execution.progress import Moment, Progress, Stage
-from tidegate.model.step import Observe, Prepare, Retire, Route, Scale, Start, Step, Verify
+from tidegate.model.step import Prepare, Provide, Replace, Revert, Route, Run, Start
 
 _REFRESH = 8  # per second
 _LONGEST = 60  # characters of a build's line
@@ -63,6 +64,7 @@ class ProgressView:
     switches: dict[tuple[str, int], Switches] = field(default_factory=dict)
     taken: dict[tuple[str, int], dict[tuple[bool, str], Taken]] = field(default_factory=dict)
     _rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
+    _undoing: set[tuple[str, int]] = field(default_factory=set)
     _live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -106,37 +108,44 @@ class ProgressView:
 
     def step(self, progress: Progress) -> None:
         """Show what happened to a step or to a change."""
+        change = progress.environment, progress.change.number
         if progress.step is None:
             if progress.moment is Moment.STAGE and progress.stage is Stage.UNDOING:
+                self._undoing.add(change)
                 self.say(f"{progress.environment}: putting {', '.join(progress.change.components)} back …", "yellow")
             return
         step = progress.step.step
+        back = change in self._undoing
         if isinstance(step, Route) and progress.moment is Moment.DONE:
-            self._switched(progress)
-        back = progress.stage is Stage.UNDOING
-        steps = self.taken.setdefault((progress.environment, progress.change.number), {})
+            self._switched(change, back=back)
+        steps = self.taken.setdefault(change, {})
         steps.setdefault((back, progress.step.id), Taken(in_words(step))).moment = progress.moment
-        for component in _components(step):
+        for component in rows_of(step):
             row = self._row(progress.environment, component)
             match progress.moment:
                 case Moment.BEGUN:
                     quiet = isinstance(step, Prepare)
-                    self._begin(row, progress.environment, component, _words(step, back=back), quiet=quiet)
-                case Moment.DONE if isinstance(step, Start):
+                    self._begin(row, progress.environment, component, doing(step, back=back), quiet=quiet)
+                case Moment.DONE if isinstance(step, Start | Replace):
                     url = next(iter(progress.outcome.urls.values()), "") if progress.outcome else ""
                     text = f"{step.group.name} is healthy after {_since(row)}" + (f", to look at: {url}" if url else "")
                     self._end(row, progress.environment, component, text)
+                case Moment.DONE if isinstance(step, Provide):
+                    self._end(row, progress.environment, component, f"is healthy after {_since(row)}")
+                case Moment.DONE if isinstance(step, Run | Revert):
+                    taken = "taken back" if isinstance(step, Revert) else "done"
+                    self._end(row, progress.environment, component, f"{step.run.name} {taken} after {_since(row)}")
                 case Moment.DONE:
-                    self._end(row, progress.environment, component, _words(step, back=back), quiet=True)
+                    self._end(row, progress.environment, component, doing(step, back=back), quiet=True)
                 case Moment.FAILED:
                     why = progress.error.summary if progress.error else "failed"
                     self._end(row, progress.environment, component, why, "red")
                 case _:
                     pass
 
-    def _switched(self, progress: Progress) -> None:
-        switches = self.switches.setdefault((progress.environment, progress.change.number), Switches())
-        if progress.stage is Stage.UNDOING:
+    def _switched(self, change: tuple[str, int], *, back: bool) -> None:
+        switches = self.switches.setdefault(change, Switches())
+        if back:
             switches.back = time.monotonic()
         else:
             switches.there = time.monotonic()
@@ -176,40 +185,3 @@ def _name(environment: str, component: str) -> str:
 
 def _since(row: _Row) -> str:
     return f"{time.monotonic() - row.since:.1f} s"
-
-
-def _components(step: Step) -> tuple[str, ...]:
-    match step:
-        case Prepare():
-            return (step.component,)
-        case Start() | Verify() | Scale() | Retire():
-            return (step.group.component,)
-        case Route():
-            return tuple(
-                sorted({move.component for move in step.entries} | {m.edge.group.component for m in step.edges})
-            )
-        case Observe():
-            return tuple(sorted({group.component for group in step.groups}))
-        case _:
-            assert_never(step)
-
-
-def _words(step: Step, *, back: bool) -> str:
-    match step:
-        case Prepare():
-            return "checking its artifact"
-        case Start():
-            many = f" ({step.pin.shape.replicas} instances)" if step.pin.shape.replicas > 1 else ""
-            return f"starting {step.group.name}{many}"
-        case Verify():
-            return f"verifying {step.group.name}, unseen by users"
-        case Route():
-            return "switching back" if back else "switching"
-        case Observe():
-            return f"observing for {step.seconds} s"
-        case Scale():
-            return f"scaling {step.group.name} down to {step.replicas}"
-        case Retire():
-            return f"retiring {step.group.name}"
-        case _:
-            assert_never(step)
