@@ -106,7 +106,10 @@ def resource(text: str) -> str:
 
 MISTAKES: dict[str, tuple[str, int, int, str, str]] = {
     "list": ("environments: {dev: {}}\nresources: [db]\n", 3, 12, "must be a table of keys, not a list", "catalog-db"),
-    "name": ("environments: {dev: {}}\nresources: {My_DB: {dev: {url: x}}, db: {dev: {url: x}}}\n", 3, 13, "name of a resource", "a-z"),
+    "name": (
+        "environments: {dev: {}}\nresources: {My_DB: {dev: {url: x}}, db: {dev: {url: x}}}\n", 3, 13,
+        "name of a resource", "a-z",
+    ),
     "nothing": (resource(""), 3, 17, "must be a table of environments, not nothing", "Write db:"),
     "text": (resource("x"), 3, 17, "must be a table of environments, not 'x'", "Write db:"),
     "no environment": (resource("{url: x}"), 3, 17, "for which environment", "default:"),

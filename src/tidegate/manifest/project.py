@@ -41,7 +41,8 @@ def find_root(start: Path) -> Path:
             hint="Rename the folder.",
         ) from error
     for folder in (begin, *begin.parents):
-        if (folder / tidegate_yaml.FILE).is_file():
+        top = folder / tidegate_yaml.FILE
+        if _is_there(top) and top.is_file():
             return folder
     raise ProjectNotFound(
         "cannot find a project",
@@ -57,7 +58,7 @@ def load(root: Path) -> Project:
     """
     root = root.resolve()
     top = root / tidegate_yaml.FILE
-    if not top.is_file():
+    if not (_is_there(top) and top.is_file()):
         raise ProjectNotFound(
             "cannot find a project", f"There is no {tidegate_yaml.FILE} in {root}.", hint="Run `tidegate init` there."
         )
@@ -183,7 +184,7 @@ def _with_files(root: Path, assembled: Assembled, problems: list[Problem]) -> di
     components = {}
     for name, spec in assembled.components.items():
         for source in spec.sources:
-            if f"sources.{source}" in spec.positions and not (root / source).exists():
+            if f"sources.{source}" in spec.positions and not _is_there(root / source):
                 at = spec.position(f"sources.{source}")
                 problems.append(Problem(spec.manifest, *at, f"there is no {source}", "A source is a folder or file."))
         components[name] = spec if spec.settings is None else _with_settings(root, spec, assembled, problems)
@@ -193,7 +194,7 @@ def _with_files(root: Path, assembled: Assembled, problems: list[Problem]) -> di
 def _with_settings(root: Path, spec: ComponentSpec, assembled: Assembled, problems: list[Problem]) -> ComponentSpec:
     folder = root / (spec.settings or ".")
     at = spec.position("settings")
-    if not folder.is_dir():
+    if not _is_there(folder) or not folder.is_dir():
         hint = "Make it, with one file for each environment, such as dev.json; or remove settings:."
         problems.append(Problem(spec.manifest, *at, f"there is no folder {spec.settings}", hint))
         return spec
@@ -220,6 +221,14 @@ def _with_settings(root: Path, spec: ComponentSpec, assembled: Assembled, proble
     for file in sorted(set(files.values())):
         _check_json(file, file.relative_to(root).as_posix(), problems)
     return replace(spec, settings_files=files)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether it can be seen; not so behind a folder that may not be entered, or with a name that is too long."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _check_json(file: Path, name: str, problems: list[Problem]) -> None:
