@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -10,12 +11,15 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tests.local.worlds import ALIVE, QUICK, SERVICE, World, database, get, python, world
+from tests.local.worlds import ALIVE, QUICK, SERVICE, World, database, get, python, until, world
 
+from tidegate.errors import StepFailed
 from tidegate.model.address import url_variable
-from tidegate.model.component import Health, HealthKind, Kind, Release
+from tidegate.model.component import Health, HealthKind, Hook, Kind, Release
 from tidegate.model.digest import short
 from tidegate.model.pins import Resource
+from tidegate.model.step import Run
+from tidegate.ports.target import Epoch
 from tidegate.testing.target_conformance import Behaviour, TargetConformance
 
 HASTY = Health(HealthKind.HTTP, "/healthz", interval=100, timeout=500, start_timeout=700, failures=2)
@@ -51,6 +55,32 @@ class LocalHarness:
     def resource(self, version: str = "1", *, data: bool = False, behaviour: Behaviour = Behaviour.GOOD) -> Resource:
         health = HASTY if behaviour is Behaviour.NEVER_HEALTHY else QUICK
         return database(version, behaviour=behaviour.value, data=data, health=health)
+
+    async def migration(self, version: str, *, retry: bool = False) -> Release:
+        note = f"{self.world.root}/ran"
+        hang = f"while test -e {self.world.root}/hang; do touch {self.world.root}/hangs; sleep 0.05; done"
+        end = f"test ! -e {self.world.root}/fail || {{ echo cannot go on; exit 3; }}"
+        commands = [f"{hang}; echo {what}-{version} >> {note}; {end}" for what in ("migrate", "back")]
+        return self.world.add("backend", version, before=Hook(commands[0], undo=commands[1], retry=retry))
+
+    async def ran(self) -> list[str]:
+        note = self.world.root / "ran"
+        return note.read_text().split() if note.exists() else []
+
+    async def let_runs_fail(self, failing: bool) -> None:
+        sign = self.world.root / "fail"
+        sign.touch() if failing else sign.unlink()
+
+    async def interrupt(self, step: Run) -> None:
+        hang = self.world.root / "hang"
+        hang.touch()
+        run = asyncio.create_task(self.target.run(step, Epoch(self.environment, 1, ("backend",))))
+        await until((self.world.root / "hangs").exists)
+        book = self.world.state / "data" / self.environment / ".runs.json"
+        os.killpg(json.loads(book.read_text())["runs"][-1]["pid"], signal.SIGKILL)
+        with pytest.raises(StepFailed):
+            await run
+        hang.unlink()
 
     async def given(self, component: str, resource: str) -> str:
         urls = (await self.target.observe(self.environment)).urls

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tidegate.errors import StepFailed
-from tidegate.model.component import Kind, Release, Runtime
+from tidegate.model.component import Hook, Kind, Release, Runtime
 from tidegate.model.digest import digest
 from tidegate.model.pins import Resource
-from tidegate.model.step import Provide, Replace, Start, Step, Verify
+from tidegate.model.step import Provide, Replace, Run, Start, Step, Verify
+from tidegate.ports.target import Epoch
 from tidegate.testing.simulated import SimulatedTarget
 from tidegate.testing.target_conformance import Behaviour, TargetConformance
 
@@ -45,6 +46,23 @@ class SimulatedHarness:
 
     def resource(self, version: str = "1", *, data: bool = False, behaviour: Behaviour = Behaviour.GOOD) -> Resource:
         return Resource(run=behaviour.value, url=f"simulated://{version}:$PORT", data=data)
+
+    async def migration(self, version: str, *, retry: bool = False) -> Release:
+        name = digest("release", ["backend", version])
+        before = Hook(f"migrate-{version}", undo=f"back-{version}", retry=retry)
+        self.known[name] = Release(name, "backend", Kind.SERVICE, "shop", Runtime(run="x", before=before))
+        return self.known[name]
+
+    async def ran(self) -> list[str]:
+        return list(self.target.ran)
+
+    async def let_runs_fail(self, failing: bool) -> None:
+        hooks = [release.runtime.before for release in self.known.values() if release.runtime.before]
+        self.target.failing = {command for hook in hooks for command in (hook.run, hook.undo or "") if failing}
+
+    async def interrupt(self, step: Run) -> None:
+        await self.target.run(step, Epoch(self.environment, 1, ("backend",)))
+        self.target.interrupt(step.run)
 
     async def given(self, component: str, resource: str) -> str:
         group = self.target.entries[self.environment, component]

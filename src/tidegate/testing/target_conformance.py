@@ -17,13 +17,14 @@ from tidegate.model.address import EdgeAddress
 from tidegate.model.observed import ObservedGroup
 from tidegate.model.step import EdgeMove, EntryMove, Observe, Prepare, Retire, Route, Scale, Verify
 from tidegate.testing.target_conformance_replace import ReplaceConformance
+from tidegate.testing.target_conformance_runs import RunsConformance
 from tidegate.testing.target_stage import Behaviour, Harness, Stage, pin
 
 __all__ = ["Behaviour", "Harness", "Stage", "TargetConformance", "pin"]
 
 
 @pytest.mark.anyio
-class TargetConformance(ReplaceConformance):
+class TargetConformance(ReplaceConformance, RunsConformance):
     """Subclass it, provide `harness`; every test is a promise of the `Target` protocol."""
 
     @pytest.fixture

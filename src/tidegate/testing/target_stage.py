@@ -11,7 +11,7 @@ from tidegate.model.address import GroupAddress
 from tidegate.model.component import Kind, Release
 from tidegate.model.observed import ObservedGroup
 from tidegate.model.pins import Pin, Resource, Shape
-from tidegate.model.step import EntryMove, Prepare, Replace, Route, Start, Step
+from tidegate.model.step import EntryMove, Prepare, Replace, Route, Run, Start, Step
 from tidegate.ports.target import Epoch, Outcome, Target
 
 
@@ -49,6 +49,22 @@ class Harness(Protocol):
 
     def resource(self, version: str = "1", *, data: bool = False, behaviour: Behaviour = Behaviour.GOOD) -> Resource:
         """One that the target can run, with the identity of its version; `behaviour` as for releases."""
+        ...
+
+    async def migration(self, version: str, *, retry: bool = False) -> Release:
+        """A release of `backend` whose `before` is noted in `ran` as `migrate-VERSION`, its undo as `back-VERSION`."""
+        ...
+
+    async def ran(self) -> list[str]:
+        """What was run to its end or its failure by the commands of migrations, in their order."""
+        ...
+
+    async def let_runs_fail(self, failing: bool) -> None:
+        """From now on commands of migrations say "cannot go on" and fail, or do not any more."""
+        ...
+
+    async def interrupt(self, step: Run) -> None:
+        """Under epoch 1, this run of a migration begins and is ended in the middle, so that nobody sees how."""
         ...
 
     async def given(self, component: str, resource: str) -> str:
