@@ -1,7 +1,9 @@
-"""One of several processes that use the same store file: `racer.py FILE claim | commit COMPONENT TIMES | die`."""
+"""One of several processes that use the same store: `racer.py STORE claim | race OPERATOR TIMES | die`."""
 
 from __future__ import annotations
 
+import json
+import random
 import sqlite3
 import sys
 
@@ -9,8 +11,11 @@ import anyio
 
 from tidegate.errors import ClaimRefused, StalePlan
 from tidegate.model.pins import Pin, Shape
+from tidegate.ports.store import Event
 from tidegate.stores.sql import SqlStore
 from tidegate.testing.store_conformance import StillClock, a_pin, a_plan, claimed
+
+COMPONENTS = "abcdefgh"
 
 
 def say(text: str) -> None:
@@ -19,9 +24,9 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def claim(file: str) -> None:
+async def claim(where: str) -> None:
     """Claim the same component as all the others."""
-    store = SqlStore.open(file, StillClock())
+    store = SqlStore.open(where, StillClock())
     try:
         await claimed(store, a_plan(0, 1, {"a": a_pin("1")}))
         say("claimed")
@@ -31,22 +36,34 @@ async def claim(file: str) -> None:
         await store.close()
 
 
-async def commit(file: str, component: str, times: int) -> None:
-    """Plan, claim and commit changes of a component of one's own; plan again when somebody else was quicker."""
-    store = SqlStore.open(file, StillClock())
+async def race(where: str, operator: str, times: int) -> None:
+    """Change two components, beside a third, again and again; plan again when somebody else was quicker.
+
+    In the end, say what the refusals said.
+    """
+    store = SqlStore.open(where, StillClock())
+    chance = random.Random(operator)
+    told: list[str] = []
     done = 0
     while done < times:
         record = await store.environment("dev")
-        pins: dict[str, Pin | None] = {component: Pin("sha256:r", "", Shape(replicas=done + 1))}
+        *changed, neighbour = chance.sample(COMPONENTS, 3)
+        pin = Pin("sha256:r", "", Shape(env=(("BY", operator), ("TIME", str(done)))))
+        pins: dict[str, Pin | None] = dict.fromkeys(changed, pin)
+        plan = a_plan(record.head, record.next_number, pins, neighbours=[neighbour])
         try:
-            [mine] = await claimed(store, a_plan(record.head, record.next_number, pins))
-        except StalePlan:
+            [mine] = await claimed(store, plan, holder=operator)
+        except (ClaimRefused, StalePlan) as refused:
+            told.append(str(refused))
             continue
-        await store.commit(mine, pins, by=component, why="")
+        body = {"changed": changed, "neighbour": neighbour}
+        await store.append(Event("dev", "begun", operator, epoch=mine.epoch, body=body))
+        await store.commit(await store.renew(mine, lease=30), pins, by=operator, why=str(done))
+        await store.append(Event("dev", "ended", operator, epoch=mine.epoch))
         await store.release_claim(mine)
         done += 1
     await store.close()
-    say(f"committed {done}")
+    say(json.dumps(told))
 
 
 def die(file: str) -> None:
@@ -59,10 +76,10 @@ def die(file: str) -> None:
 
 
 if __name__ == "__main__":
-    file, what, *rest = sys.argv[1:]
+    where, what, *rest = sys.argv[1:]
     if what == "die":
-        die(file)
+        die(where)
     else:
         say("ready")
         sys.stdin.readline()
-        anyio.run(claim, file) if what == "claim" else anyio.run(commit, file, rest[0], int(rest[1]))
+        anyio.run(claim, where) if what == "claim" else anyio.run(race, where, rest[0], int(rest[1]))

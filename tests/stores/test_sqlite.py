@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.stores.racing import racer
 from tidegate.errors import StoreError
 from tidegate.ports.store import Event, Store
 from tidegate.stores.sql import SqlStore
 from tidegate.stores.sqlite import open_sqlite
 from tidegate.stores.tables import VERSION
 from tidegate.testing.store_conformance import StillClock, StoreConformance, a_pin, a_release, committed
-
-RACER = Path(__file__).with_name("racer.py")
 
 
 class TestSqlite(StoreConformance):
@@ -164,48 +161,6 @@ def test_a_new_store_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(6) as pool:
             assert [found.result() for found in [pool.submit(use) for _ in range(6)]] == [0] * 6
-
-
-def racer(file: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(RACER), str(file), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
-def let_go(racers: list[subprocess.Popen[str]]) -> list[str]:
-    """All at the same moment, when each of them is ready; what they say in the end."""
-    for process in racers:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in racers:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    return [process.communicate(timeout=60)[0].strip() for process in racers]
-
-
-async def test_of_many_that_claim_at_the_same_moment_one_gets_it(file: Path) -> None:
-    """Four processes, and the store is new to all of them; the others are told, and nothing is torn."""
-    racers = [racer(file, "claim") for _ in range(4)]
-    said = let_go(racers)
-    assert sorted(said) == ["claimed", "refused", "refused", "refused"]
-    assert [process.returncode for process in racers] == [0] * 4
-
-
-async def test_commits_of_many_processes_make_one_line(file: Path) -> None:
-    """Three processes plan, claim and commit 15 changes each: 45 revisions, each on top of another, none lost."""
-    racers = [racer(file, "commit", name, "15") for name in ("x", "y", "z")]
-    said = let_go(racers)
-    assert said == ["committed 15"] * 3
-    store = SqlStore.open(file, StillClock())
-    history = await store.history("dev", limit=100)
-    record = await store.environment("dev")
-    await store.close()
-    assert len(history) == 45
-    assert len({revision.number for revision in history}) == 45
-    assert [revision.parent for revision in history] == [*(r.number for r in history[1:]), 0]
-    assert {name: pin.shape.replicas for name, pin in history[0].pins.items()} == {"x": 15, "y": 15, "z": 15}
-    assert record.claims == ()
 
 
 async def test_a_process_that_dies_in_a_transaction_leaves_nothing_of_it(file: Path) -> None:
