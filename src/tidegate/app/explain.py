@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from tidegate.app.planned import Planned
-from tidegate.model.component import Release
+from tidegate.model.component import Release, RunKind
 from tidegate.model.digest import short
 from tidegate.model.pins import Pin, Secret, Value
 from tidegate.model.plan import Change, PinChange
@@ -29,6 +29,12 @@ from tidegate.model.step import (
     Withdraw,
 )
 from tidegate.ports.store import Store
+
+_RUNS = {
+    RunKind.BEFORE: "the migration before {}",
+    RunKind.AFTER: "the migration after {}",
+    RunKind.TASK: "task {}",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,8 @@ class Interruption:
 @dataclass(frozen=True, slots=True)
 class ChangeLine:
     """One change. `peak_memory` in bytes, as far as measured; `unmeasured` instances are not in it. It goes in `waves`
-    waves; `turn` other groups of changes come first."""
+    waves; `turn` other groups of changes come first. `provides` and `withdraws` are resources that it starts and
+    stops."""
 
     revision: str
     intent: str
@@ -85,6 +92,8 @@ class ChangeLine:
     interruptions: tuple[Interruption, ...] = ()
     waves: int = 1
     turn: int = 0
+    provides: tuple[str, ...] = ()
+    withdraws: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +146,6 @@ def explain(planned: Planned, past: Past) -> PlanView:
     )
 
 
-def _together(changes: Sequence[ChangeLine]) -> tuple[int, int]:
-    return sum(change.peak_memory for change in changes), sum(change.peak_instances for change in changes)
-
-
 def _change(
     environment: str, change: Change, releases: Mapping[str, Release], contents: Mapping[str, bytes], past: Past
 ) -> ChangeLine:
@@ -162,6 +167,8 @@ def _change(
         interruptions=tuple(Interruption(name, past.interrupted.get(name)) for name in change.interrupts),
         waves=change.waves,
         turn=change.turn,
+        provides=tuple(each.step.resource for each in change.steps if isinstance(each.step, Provide)),
+        withdraws=tuple(each.step.resource for each in change.steps if isinstance(each.step, Withdraw)),
     )
 
 
@@ -186,9 +193,9 @@ def in_words(step: Step) -> str:
         case Withdraw():
             return f"stop resource {step.resource}; its data stay"
         case Run():
-            return f"run {step.run.name} to its end"
+            return f"run {_RUNS[step.run.what].format(step.run.component)} to its end ({step.run.name})"
         case Revert():
-            return f"take back {step.run.name}"
+            return f"take back {_RUNS[step.run.what].format(step.run.component)} ({step.run.name})"
         case Assume():
             return f"count {step.run.name} as {step.state.value if step.state else 'never run'}"
         case Verify():

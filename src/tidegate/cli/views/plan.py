@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 from rich.text import Text
 
-from tidegate.app.explain import ChangeLine, ComponentLine, Difference, PlanView
+from tidegate.app.explain import ChangeLine, ComponentLine, Difference, Interruption, PlanView
 from tidegate.cli.views.console import clean
 
 _SIGNS = {"comes": ("+", "green"), "goes": ("-", "red"), "changes": ("~", "yellow"), "repaired": ("!", "magenta")}
@@ -25,7 +27,8 @@ def plan_lines(view: PlanView, *, full: bool) -> list[Text]:
     base = f" on top of {view.parent}" if view.parent else ", its first"
     lines = [Text(f"{view.environment}: {count} change{'s' if count > 1 else ''}{base}", style="bold")]
     for number, change in enumerate(view.changes, 1):
-        lines += _change(change, number, full=full, alone=count == 1)
+        before = [str(place) for place, other in enumerate(view.changes, 1) if other.turn == change.turn - 1]
+        lines += _change(change, number, before, full=full, alone=count == 1)
     if view.unbuilt:
         lines.append(Text(f"  To be built first: {', '.join(view.unbuilt)}"))
     if view.elsewhere:
@@ -39,29 +42,59 @@ def plan_lines(view: PlanView, *, full: bool) -> list[Text]:
     return lines
 
 
-def _change(change: ChangeLine, number: int, *, full: bool, alone: bool) -> list[Text]:
+def _change(change: ChangeLine, number: int, before: Sequence[str], *, full: bool, alone: bool) -> list[Text]:
     lines = []
     if full or not alone:
         goal = f"makes {change.revision}" if change.revision else "repairs, makes no revision"
-        lines.append(Text(f"  Change {number}: {goal}", style="bold"))
+        turn = f"; begins when change {' and '.join(before)} ended" if before else ""
+        lines.append(Text(f"  Change {number}: {goal}{turn}", style="bold"))
     for component in change.components:
         lines.append(_component(component, full=full))
         if full:
             lines += [_difference(each) for each in component.differences]
-    if full:
-        lines.append(Text("    Steps:"))
-        phase = ""
-        numbers = {step.id: str(place) for place, step in enumerate(change.steps, 1)}
-        for step in change.steps:
-            shown = step.phase if step.phase != phase else ""
-            phase = step.phase
-            after = f"  (after {', '.join(numbers[each] for each in step.after)})" if step.after else ""
-            lines.append(
-                Text.assemble(
-                    (f"      {shown:<8}", "cyan"), f"{numbers[step.id]:>3}  {clean(step.text)}", (after, "dim")
-                )
+    lines += [
+        Text.assemble("    ", (f"+ {name}", "green"), "  is started: a resource of the environment")
+        for name in change.provides
+    ]
+    lines += [
+        Text.assemble("    ", (f"- {name}", "red"), "  is stopped: no component uses this resource; its data stay")
+        for name in change.withdraws
+    ]
+    lines += [_interruption(each) for each in change.interruptions]
+    if change.waves > 1:
+        lines.append(
+            Text(
+                f"    In {change.waves} waves: at most {_instances(change.peak_instances)} beside what runs; between "
+                "waves old and new meet.",
+                style="yellow",
             )
+        )
+    return [*lines, *_steps(change)] if full else lines
+
+
+def _steps(change: ChangeLine) -> list[Text]:
+    lines = []
+    before: tuple[int, str] | None = None
+    numbers = {step.id: str(place) for place, step in enumerate(change.steps, 1)}
+    for step in change.steps:
+        if before is None or step.wave != before[0]:
+            lines.append(Text(f"    Steps of wave {step.wave + 1}:" if change.waves > 1 else "    Steps:"))
+        shown = "" if (step.wave, step.phase) == before else step.phase
+        before = step.wave, step.phase
+        after = f"  (after {', '.join(numbers[each] for each in step.after)})" if step.after else ""
+        lines.append(
+            Text.assemble((f"      {shown:<8}", "cyan"), f"{numbers[step.id]:>3}  {clean(step.text)}", (after, "dim"))
+        )
     return lines
+
+
+def _interruption(each: Interruption) -> Text:
+    lasted = "never measured" if each.seconds is None else f"{each.seconds:.1f} s the last time"
+    return Text(f"    {each.component} is interrupted ({lasted})", style="yellow")
+
+
+def _instances(count: int) -> str:
+    return f"{count} instance{'' if count == 1 else 's'}"
 
 
 def _component(line: ComponentLine, *, full: bool) -> Text:
