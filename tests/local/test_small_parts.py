@@ -13,6 +13,7 @@ import pytest
 from tidegate.drivers.local.agent.backoff import Backoff
 from tidegate.drivers.local.agent.instance import replacing_the_shell
 from tidegate.drivers.local.folders import make_private, runtime_folder
+from tidegate.drivers.local.memory import memory_free, rooms
 from tidegate.drivers.local.ports import FIRST, LAST, PortRegistry, PortTaken
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
 from tidegate.errors import SecretError, TargetError
@@ -185,3 +186,25 @@ def test_a_run_time_folder_that_is_not_a_folder_of_ones_own_is_refused(tmp_path:
         make_private(tmp_path / "run" / "hash")
     make_private(tmp_path / "own" / "hash")
     assert (tmp_path / "own" / "hash").stat().st_mode & 0o777 == 0o700
+
+
+def test_the_memory_that_is_free_ends_at_the_limits_we_are_under(tmp_path: Path) -> None:
+    """Of this control group and of those above it; what only is cached counts as free, "max" is no limit."""
+    own = tmp_path / "session" / "shell"
+    own.mkdir(parents=True)
+    for folder, limit, used in ((own, "max", 10), (own.parent, "1000", 700)):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text("anon 500\ninactive_file 50\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("0::/session/shell\n")
+    assert list(rooms(tmp_path, membership)) == [350]
+    legacy = tmp_path / "memory" / "box"
+    legacy.mkdir(parents=True)
+    (legacy / "memory.limit_in_bytes").write_text("2000\n")
+    (legacy / "memory.usage_in_bytes").write_text("500\n")
+    (legacy / "memory.stat").write_text("total_inactive_file 100\n")
+    membership.write_text("9:name=systemd:/\n4:cpu,memory:/box\n0::/\n")
+    assert list(rooms(tmp_path, membership)) == [1600]
+    assert list(rooms(tmp_path, tmp_path / "no-such-file")) == []
+    assert memory_free() > 0

@@ -3,6 +3,7 @@ port registry."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -15,6 +16,7 @@ from tidegate.model.address import GroupAddress, RunAddress
 
 LONGEST_SOCKET_PATH = 103
 """A socket's path has at most 107 bytes on Linux and 103 on macOS."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
 LONGEST_SOCKET_NAME = len("/gateway-admin.sock")
 
 
@@ -130,6 +132,13 @@ def runtime_folder(root: Path) -> Path:
     if session and _fits(Path(session) / "tidegate" / name):
         return Path(session) / "tidegate" / name
     return Path(f"/tmp/tidegate-{os.getuid()}") / name  # noqa: S108 - ownership is checked by make_private
+
+
+def unusable(error: OSError) -> TargetError:
+    """What to tell when a file cannot be read or written."""
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    hint = "Make room there, then try again." if error.errno in FULL else ""
+    return TargetError("cannot use a file", what, hint=hint)
 
 
 def make_own(folder: Path) -> None:

@@ -28,8 +28,14 @@ class Fence:
         seen = self._project.state.environment(epoch.environment).epochs
         self._refuse_old(epoch, seen)
         if any(seen.get(component) != epoch.number for component in epoch.components):
+            former = dict(seen)
             seen.update(dict.fromkeys(epoch.components, epoch.number))
-            self._project.save()
+            try:
+                self._project.save()
+            except OSError:  # the next agent would not know it, so nobody acts under it
+                seen.clear()
+                seen.update(former)
+                raise
         for task, other in list(self._running.items()):
             if _overtakes(epoch, other):
                 task.cancel()

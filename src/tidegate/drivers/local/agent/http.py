@@ -7,16 +7,14 @@ here is a request line, headers and a body of known length.
 from __future__ import annotations
 
 import asyncio
-import errno
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
+from tidegate.drivers.local.folders import unusable
 from tidegate.drivers.local.protocol import error_to_json
 from tidegate.errors import OldEpoch, StepFailed, TidegateError
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Handler = Callable[[str, str, dict[str, Any]], Awaitable[Any]]
 """Method, path and body to an answer; raises LookupError for a path that does not exist."""
@@ -68,9 +66,7 @@ def _outcome(work: asyncio.Future[Any]) -> tuple[int, Any]:
     if isinstance(error, LookupError):
         return 404, {"type": "TargetError", "summary": "cannot find this", "detail": str(error)}
     if isinstance(error, OSError):
-        hint = "Make room there, then try again." if error.errno in FULL else ""
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return 500, {"type": "TargetError", "summary": "cannot use a file", "detail": what, "hint": hint}
+        return 500, error_to_json(unusable(error))
     detail = f"{type(error).__name__}: {error}"
     asyncio.get_running_loop().call_exception_handler({"message": "a step failed unexpectedly", "exception": error})
     return 500, {"type": "TargetError", "summary": "cannot go on", "detail": detail}

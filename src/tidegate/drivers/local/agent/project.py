@@ -19,7 +19,7 @@ from tidegate.drivers.local.agent.state import (
     load,
     save,
 )
-from tidegate.drivers.local.folders import Folders
+from tidegate.drivers.local.folders import Folders, unusable
 from tidegate.drivers.local.gateway import Gateway, Table, Traffic
 from tidegate.drivers.local.logs import InstanceLog
 from tidegate.drivers.local.ports import PortRegistry
@@ -226,12 +226,15 @@ class Project:
     async def apply(self) -> None:
         """Make the gateway do what the state says; callers at the same time share one change.
 
-        A gateway that died is started again at once. Raises `GatewayRefused`, `TargetUnreachable`; then the former
+        A gateway that died is started again at once. Raises `TargetError`, such as `GatewayRefused`; then the former
         table is in force.
         """
         await self.serving()
         async with self._applying:
-            await self._revived(lambda: self.gateway.apply(self.table()))
+            try:
+                await self._revived(lambda: self.gateway.apply(self.table()))
+            except OSError as error:
+                raise unusable(error) from error
 
     async def traffic(self, listeners: list[str]) -> Mapping[str, Traffic]:
         """What went through these listeners since the gateway started, which is now if it had died.

@@ -46,11 +46,16 @@ async def withdraw(project: Project, environment: str, resource: str) -> None:
 
 
 async def _stop(project: Project, record: ResourceRecord) -> None:
-    key = (record.spec.environment, record.spec.name)
+    environment, name = record.spec.environment, record.spec.name
     await project.resource(record).stop()
-    del project.resources[key]
-    del project.state.environment(record.spec.environment).resources[record.spec.name]
-    project.save()
+    del project.resources[environment, name]
+    resources = project.state.environment(environment).resources
+    del resources[name]
+    try:
+        project.save()
+    except OSError:  # it is there until that is written down
+        resources[name] = record
+        raise
 
 
 def _failure(spec: ResourceSpec) -> Failure:

@@ -60,8 +60,12 @@ async def retire(project: Project, address: GroupAddress) -> None:
         del environment.groups[address]
         if not any(other.component == address.component for other in environment.groups):
             environment.reserved.pop(address.component, None)
+        try:
+            project.save()
+        except OSError:  # it is there until that is written down
+            environment.groups[address] = group
+            raise
         project.drop(address)
-        project.save()
         with suppress(TargetError):
             await project.apply()
         names = [candidate_name(address), *(edge_name(address, need) for need in group.edges)]

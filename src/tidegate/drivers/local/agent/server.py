@@ -7,7 +7,8 @@ user or root, who could do all of this without the agent. There is no token.
     POST /leave                                     end; what runs keeps running and can be adopted
     POST /steps/{kind}                              run a step under an epoch; closing the connection cancels it
     GET  /environments/{name}                       observe
-    POST /environments/{name}/forget                give everything back; ends the agent with the last environment
+    POST /environments/{name}/forget                give everything back, destroy `data` if asked; ends the agent with
+                                                    the last environment
     GET  /surroundings/{environment}/{component}/{born}
     POST /executions                                answered when an execution is over; until then its connection lives
     POST /executions/{name}/finished                it is over
