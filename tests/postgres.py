@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ import pytest
 
 USER = "tidegate"
 GUARDED = ("guarded", "b:d/p@ss%word")  # a user that has to give this password on 127.0.0.1
-QUICK = {  # nothing of it outlives the tests
+QUICK = {  # nothing has to outlive the machine; what was committed does outlive `stop`
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",
     "shared_buffers": "16MB",
@@ -35,8 +34,9 @@ QUICK = {  # nothing of it outlives the tests
 class Postgres:
     """A server in a folder of its own, reached by a socket there and by a port of 127.0.0.1."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.folder = folder
+        self._settings = settings
         self.port = _free_port()
         self._programs = programs
         self._names = itertools.count(1)
@@ -77,7 +77,7 @@ class Postgres:
 
     def start(self) -> None:
         """Until it accepts connections."""
-        settings = {**QUICK, "port": str(self.port), "unix_socket_directories": str(self.folder)}
+        settings = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         self._run("pg_ctl", "start", "-w", "-s", "-D", str(self.data), "-l", str(self.folder / "log"), "-o", options)
 
@@ -110,15 +110,15 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server, for all tests of this process. Whoever stops it starts it again."""
-    programs = _programs()
-    if programs is None:
+    found = programs()
+    if found is None:
         missing = "PostgreSQL is not installed: neither PATH nor /usr/lib/postgresql has initdb and pg_ctl"
         if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)
     folder = Path(tempfile.mkdtemp(prefix="tg-pg-", dir="/tmp"))
     try:
-        server = Postgres(programs, folder)
+        server = Postgres(found, folder)
         try:
             yield server
         finally:
@@ -130,7 +130,7 @@ def postgres() -> Iterator[Postgres]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path | None:
+def programs() -> Path | None:
     """The folder of `initdb`, `pg_ctl` and what they start; the newest version there is."""
     found = shutil.which("pg_ctl")
     versions = sorted(
