@@ -126,6 +126,9 @@ async def test_a_store_that_vanished_or_broke_is_an_error_of_the_store(file: Pat
     await store.close()
 
 
+INTERRUPTED = "SELECT * FROM events WHERE environment = 'e3' AND kind = 'interrupted' ORDER BY seq DESC LIMIT 1000"
+
+
 async def test_of_a_long_history_only_what_is_asked_for_is_read(file: Path) -> None:
     """100,000 events and 1,000 components; `bench/store.py` says how fast."""
     store = SqlStore.open(file, StillClock())
@@ -135,8 +138,12 @@ async def test_of_a_long_history_only_what_is_asked_for_is_read(file: Path) -> N
         " VALUES (1, ?, 'ana', 'noted', ?, '', 1, '', '{}')",
         ((f"e{place % 10}", f"p{place % 1000}") for place in range(100_000)),
     )
+    raw.execute("UPDATE events SET kind = 'interrupted' WHERE seq IN (14, 24, 25)")
     raw.commit()
+    how = raw.execute(f"EXPLAIN QUERY PLAN {INTERRUPTED}").fetchall()
+    assert [row[3] for row in how] == ["SEARCH events USING INDEX events_of_kind (environment=? AND kind=?)"]
     raw.close()
+    assert [event.seq for event in await store.events(environment="e3", kind="interrupted")] == [14, 24]
     await committed(store, {f"c{place}": a_pin(str(place)) for place in range(1000)})
     for version in range(20):
         await committed(store, {"c5": a_pin(f"new {version}")})
