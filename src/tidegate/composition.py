@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache, partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
 import psutil
 
-from tidegate.app.workspace import Workspace
+from tidegate.app.workspace import Kept, Parts, Workspace
 from tidegate.builds.checkout import CheckoutBuilder
+from tidegate.builds.folder_storage import FolderStorage
+from tidegate.builds.s3_storage import S3Storage
+from tidegate.builds.shared import SharedTrees
 from tidegate.builds.tree import TreeArtifacts
+from tidegate.drivers.local.ports import registry_folder
 from tidegate.drivers.local.target import LocalTarget
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
 from tidegate.errors import TidegateError
 from tidegate.manifest import Project, find_root, load
 from tidegate.model.holder import holder_of
-from tidegate.stores.sql import SqlStore
+from tidegate.model.pins import Secret, Value
+from tidegate.ports.artifacts import ArtifactStorage
+from tidegate.stores.sql import SQLITE_URL, SqlStore
 
 STATE = ".tidegate"
 
@@ -53,31 +61,96 @@ async def open_workspace(start: Path) -> AsyncIterator[Workspace]:
 
 @asynccontextmanager
 async def workspace_of(project: Project) -> AsyncIterator[Workspace]:
-    """The workspace of a project whose manifests are read already."""
-    state = state_folder(project.root)
-    clock = SystemClock()
-    store = SqlStore.open(state / "store.db", clock)
-    try:
-        artifacts = TreeArtifacts(state / "artifacts")
-        secrets = EnvironmentAndFileSecrets(project.root)
-        target = LocalTarget(project.root, state, store, artifacts, secrets, recovery=partial(_recovery, project.root))
-        try:
-            passed = {name: os.environ[name] for name in project.build_pass if name in os.environ}
-            yield Workspace(
-                project=project,
-                store=store,
-                target=target,
-                artifacts=artifacts,
-                builder=CheckoutBuilder(project.root, artifacts, passed, logs=state / "logs" / "builds"),
-                clock=clock,
-                holder=_holder(),
-                actor=f"{getpass.getuser()}@{socket.gethostname()}",
+    """The workspace of a project whose manifests are read already. Nothing is opened before it is needed."""
+    async with AsyncExitStack() as opened:
+        yield Workspaces(project, opened).of((project.store, project.artifacts))
+
+
+class Workspaces:
+    """The workspaces of one project: one for each pair of store and artifacts that its environments have. What they
+    open is closed with `opened`."""
+
+    def __init__(self, project: Project, opened: AsyncExitStack) -> None:
+        self._project = project
+        self._opened = opened
+        self._clock = SystemClock()
+        self._holder = _holder()
+        self._actor = f"{getpass.getuser()}@{socket.gethostname()}"
+        self._secrets = EnvironmentAndFileSecrets(project.root)
+        self._workspaces: dict[Kept, Workspace] = {}
+
+    def of(self, kept: Kept) -> Workspace:
+        """The same workspace for the same pair."""
+        if kept not in self._workspaces:
+            self._workspaces[kept] = Workspace(
+                project=self._project,
+                clock=self._clock,
+                holder=self._holder,
+                actor=self._actor,
                 vanished=_vanished,
+                parts=cache(partial(self._open, kept)),
+                kept=kept,
+                elsewhere=self.of,
             )
-        finally:
-            await target.close()
-    finally:
-        await store.close()
+        return self._workspaces[kept]
+
+    def _open(self, kept: Kept) -> Parts:
+        """Raises `StoreError`, `SecretError`, `ReleaseError`."""
+        own = state_folder(self._project.root)
+        place = self._value(kept[0])
+        where = own / "store.db" if place is None else store_location(place, self._project.root)
+        root, state = (self._project.root, own) if place is None else _shared_state(where)
+        storage = self._storage(kept[1])
+        store = SqlStore.open(where, self._clock)
+        self._opened.push_async_callback(store.close)
+        trees = TreeArtifacts(state / "artifacts")
+        artifacts = SharedTrees(trees, storage) if storage else trees
+        recovery = partial(_recovery, self._project.root)
+        target = LocalTarget(root, state, store, artifacts, self._secrets, recovery=recovery)
+        self._opened.push_async_callback(target.close)
+        passed = {name: os.environ[name] for name in self._project.build_pass if name in os.environ}
+        builder = CheckoutBuilder(self._project.root, artifacts, passed, logs=own / "logs" / "builds")
+        return Parts(store, target, artifacts, builder, shared=place is not None)
+
+    def _storage(self, artifacts: Value | None) -> ArtifactStorage | None:
+        place = self._value(artifacts)
+        if place is None:
+            return None
+        return S3Storage(place) if "://" in place else FolderStorage(_below(self._project.root, place))
+
+    def _value(self, value: Value | None) -> str | None:
+        return self._secrets.resolve(value) if isinstance(value, Secret) else value
+
+
+def store_location(place: str, root: Path) -> str | Path:
+    """Where a store is: a URL, or the absolute path of a file; relative ones begin at `root`."""
+    if "://" in place and not place.startswith(SQLITE_URL):
+        return place
+    return _below(root, place.removeprefix(SQLITE_URL))
+
+
+def _below(root: Path, place: str) -> Path:
+    return (root / Path(place).expanduser()).resolve()
+
+
+def _shared_state(store: str | Path) -> tuple[Path, Path]:
+    """Root and state of the local target for a store that several checkouts may share: one of this user on this
+    machine, whoever of them changes the environment."""
+    if isinstance(store, Path):
+        name = str(store)
+    else:
+        parts = urlsplit(store)
+        name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # who asks makes it no other store
+    folder = registry_folder().absolute() / "stores" / hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise TidegateError(
+            f"cannot write to {folder}",
+            f"It keeps what runs of environments with a store of their own: {error.strerror}.",
+            hint="Set TIDEGATE_STATE_DIR to a folder of your own.",
+        ) from error
+    return folder, folder
 
 
 def state_folder(root: Path) -> Path:

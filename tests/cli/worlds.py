@@ -81,7 +81,9 @@ async def world(root: Path) -> AsyncIterator[World]:
     write_project(root)
     async with workspace_of(load(root)) as workspace:
         target = SimulatedTarget({}, clock=workspace.clock)
-        yield World(root, replace(workspace, target=target, actor="ana@acme.example"), target)
+        parts = replace(workspace.parts(), target=target)
+        made = replace(workspace, actor="ana@acme.example", parts=lambda: parts)
+        yield World(root, made, target)
 
 
 def normal(text: str, root: Path) -> str:

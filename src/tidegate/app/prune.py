@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegate.app.workspace import Workspace
+from tidegate.model.component import Artifact
 from tidegate.model.digest import short
+from tidegate.model.step import Prepare
 
 KEPT_REVISIONS = 10
 
@@ -20,23 +22,48 @@ class Pruned:
 
 
 async def prune(workspace: Workspace, *, dry_run: bool = False) -> list[Pruned]:
-    """Remove artifacts of releases that neither run nor are pinned by the last revisions of any environment."""
+    """Remove artifacts of releases that neither run nor are pinned by the last revisions of any environment.
+
+    Goes over every store that an environment of the project has, and over all environments in it, also those of other
+    checkouts. What others share goes only then, and so does this machine's copy of it. Of environments that live on
+    another machine it is not seen what runs: that has copies of its own there.
+    """
+    removed: list[Pruned] = []
+    for each in workspace.everywhere():
+        removed += await _prune(each, dry_run=dry_run)
+    return removed
+
+
+async def _prune(workspace: Workspace, *, dry_run: bool) -> list[Pruned]:
+    kept = await _kept(workspace)
+    copies = await workspace.artifacts.present()
+    removed: dict[str, Pruned] = {}
+    for release in await workspace.store.releases():
+        if release.digest in kept:
+            continue
+        known = await workspace.store.artifacts(release.digest)
+        found = [artifact for artifact in known if workspace.artifacts.reaches(artifact)]
+        if not dry_run:
+            for artifact in found:
+                await workspace.store.forget_artifact(artifact)
+        copy: list[Artifact] = [copies[release.digest]] if release.digest in copies else []
+        for artifact in (*found, *copy):
+            if not dry_run:
+                await workspace.artifacts.remove(artifact)
+            removed[artifact.location] = Pruned(release.component, short(release.digest), artifact.location)
+    return list(removed.values())
+
+
+async def _kept(workspace: Workspace) -> set[str]:
+    """Releases that are pinned or run anywhere in this store, or that somebody is about to start."""
     kept: set[str] = set()
     for record in await workspace.store.environments():
         for revision in await workspace.store.history(record.name, limit=KEPT_REVISIONS):
             kept.update(pin.release for pin in revision.pins.values())
         observed = await workspace.target.observe(record.name)
         kept.update(group.release for group in observed.groups.values())
-        for claim in record.claims:  # somebody is about to start these
+        for claim in record.claims:
             for change in (await workspace.store.plan(claim.plan)).changes:
-                kept.update(pin.new.release for pin in change.pins if pin.new)
-    removed = []
-    for release in await workspace.store.releases():
-        if release.digest in kept:
-            continue
-        for artifact in await workspace.store.artifacts(release.digest):
-            if not dry_run:
-                await workspace.store.forget_artifact(artifact)
-                await workspace.artifacts.remove(artifact)
-            removed.append(Pruned(release.component, short(release.digest), artifact.location))
-    return removed
+                kept.update(pin.release for entry in change.pins for pin in (entry.old, entry.new) if pin)
+                kept.update(each.step.release for each in change.steps if isinstance(each.step, Prepare))
+    return kept

@@ -10,12 +10,14 @@ from pathlib import Path
 import anyio
 
 from tidegate.app.workspace import Workspace
-from tidegate.errors import TidegateError, UsageError
+from tidegate.errors import NotInStore, ReleaseError, TidegateError, UsageError
 from tidegate.manifest import ComponentSpec
-from tidegate.model.component import Release, release_digest
+from tidegate.model.component import Artifact, Release, release_digest
+from tidegate.model.digest import short
 from tidegate.ports.builder import Recipe
 
 AT_ONCE = 2  # builds side by side: they mostly wait for compilers and downloads that are parallel themselves
+ASKED_AT_ONCE = 8  # places looked at side by side: they may be a network away
 
 
 class BuildMoment(StrEnum):
@@ -82,22 +84,50 @@ async def refuse_as_source(workspace: Workspace, file: Path, better: str) -> Non
             )
 
 
+async def unbuilt(workspace: Workspace, releases: Mapping[str, Release]) -> tuple[str, ...]:
+    """The components whose release would have to be built before it can run here. No file is compared yet."""
+    missing: list[str] = []
+    failures: list[TidegateError] = []
+    limit = anyio.CapacityLimiter(ASKED_AT_ONCE)
+
+    async def look(release: Release) -> None:
+        try:
+            artifact = await _artifact(workspace, release)
+            async with limit:
+                if artifact is None or not await workspace.artifacts.available(artifact):
+                    missing.append(release.component)
+        except TidegateError as error:
+            failures.append(error)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for release in releases.values():
+            group.start_soon(look, release)
+    if failures:
+        raise failures[0]
+    return tuple(name for name in releases if name in missing)
+
+
 async def make_releases(
     workspace: Workspace, releases: Mapping[str, Release], report: BuildReporter
 ) -> dict[str, Released]:
-    """Build those that have no artifact yet, and record all of them. Raises the first `BuildFailed`."""
-    present = set(await workspace.artifacts.present())
+    """Build those that have no artifact yet, and record all of them. Raises the first `BuildFailed`, and `ReleaseError`
+    for one that was built where nobody here can get it."""
+    wanting = await unbuilt(workspace, releases)
+    present = await workspace.artifacts.present()
     done: dict[str, Released] = {}
     limit = anyio.CapacityLimiter(AT_ONCE)
 
     async def make(release: Release) -> None:
         begun = workspace.clock.now()
-        missing = release.digest not in present
-        if missing or not await workspace.store.artifacts(release.digest):
+        missing = release.component in wanting
+        if missing:
+            await _refuse_elsewhere(workspace, release)
             async with limit:
                 await _build(workspace, release, report)
         kept = await workspace.store.put_release(release)
-        done[release.component] = Released(kept, missing, workspace.clock.now() - begun if missing else 0.0)
+        built = missing and release.digest not in present
+        done[release.component] = Released(kept, built, workspace.clock.now() - begun if built else 0.0)
 
     failures: list[TidegateError] = []
 
@@ -117,16 +147,49 @@ async def make_releases(
     return {name: done[name] for name in releases}
 
 
+def where_releases_enter(workspace: Workspace) -> Workspace:
+    """The workspace of the first environment that comes after no other: what is released is for it first."""
+    first = next((name for name, spec in workspace.project.environments.items() if not spec.after), None)
+    return workspace if first is None else workspace.at(first)
+
+
+async def _artifact(workspace: Workspace, release: Release) -> Artifact | None:
+    """What the store knows that this machine could run."""
+    return workspace.artifacts.choose(await workspace.store.artifacts(release.digest))
+
+
+async def _refuse_elsewhere(workspace: Workspace, release: Release) -> None:
+    """A second artifact of the same release would not be the one that was tried elsewhere."""
+    artifact = await _artifact(workspace, release)
+    if artifact is None or not workspace.shared or workspace.artifacts.shares or workspace.artifacts.reaches(artifact):
+        return
+    name = release.component
+    try:
+        by = f" by {(await workspace.store.release(release.digest)).by}"
+    except NotInStore:  # that command was interrupted before it put its name to it
+        by = ""
+    raise ReleaseError(
+        f"cannot release {name}",
+        f"Release {short(release.digest)} was built{by} and lies there alone: {artifact.location}",
+        hint="Share artifacts: in tidegate.yaml, let `artifacts:` be a folder or an s3://BUCKET/PREFIX that all reach; "
+        f"then run there: tidegate release {name}",
+        address=name,
+    )
+
+
 async def _build(workspace: Workspace, release: Release, report: BuildReporter) -> None:
+    store, artifacts = workspace.store, workspace.artifacts
     spec = workspace.project.components[release.component]
     report(BuildProgress(spec.name, BuildMoment.BEGUN))
     artifact = await workspace.builder.build(
         _recipe(spec), release.digest, lambda text: report(BuildProgress(spec.name, BuildMoment.LINE, text))
     )
-    for former in await workspace.store.artifacts(release.digest):
-        if former.location == artifact.location and former.digest != artifact.digest:
-            await workspace.store.forget_artifact(former)  # it was damaged; a build need not give the same bytes twice
-    await workspace.store.put_artifact(artifact)
+    former = await _artifact(workspace, release)
+    if former is not None and former != artifact and not await artifacts.available(former):
+        await store.forget_artifact(former)  # damaged or gone; a build need not give the same bytes twice
+    kept = await store.put_artifact(artifact)
+    if kept.location != artifact.location:
+        await artifacts.remove(artifact)  # somebody built it at the same time and was first; theirs is used
     report(BuildProgress(spec.name, BuildMoment.DONE))
 
 

@@ -8,33 +8,88 @@ from dataclasses import dataclass
 
 from tidegate.errors import UsageError
 from tidegate.manifest import EnvironmentSpec, Project
+from tidegate.model.pins import Value
 from tidegate.ports.artifacts import Artifacts
 from tidegate.ports.builder import Builder
 from tidegate.ports.clock import Clock
 from tidegate.ports.store import Store
 from tidegate.ports.target import Target
 
+Kept = tuple[Value | None, Value | None]  # store and artifacts, as tidegate.yaml writes them
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an environment is kept in. `shared`: others may use the same store; else it is this checkout's own."""
+
+    store: Store
+    target: Target
+    artifacts: Artifacts
+    builder: Builder
+    shared: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A project with its store and target. `holder` names this process in claims, `actor` the person.
 
-    `vanished` tells of the holder of a claim whether it is known to be gone.
+    `vanished` tells of the holder of a claim whether it is known to be gone. `parts` are opened when they are asked for
+    first, which raises `StoreError`, `SecretError`, `ReleaseError`.
+
+    Environments may have a store and artifacts of their own: `at` gives the workspace of one of them. `kept` is what
+    tidegate.yaml says of these two for this workspace, and `elsewhere` opens another.
     """
 
     project: Project
-    store: Store
-    target: Target
-    artifacts: Artifacts
-    builder: Builder
     clock: Clock
     holder: str
     actor: str
     vanished: Callable[[str], bool]
+    parts: Callable[[], Parts]
+    kept: Kept
+    elsewhere: Callable[[Kept], Workspace]
 
-    def at(self, environment: str) -> Workspace:  # noqa: ARG002 - environments with a store of their own come with it
-        """The workspace with the store, artifacts and target of an environment."""
-        return self
+    @property
+    def store(self) -> Store:
+        """Where revisions, releases and the journal are."""
+        return self.parts().store
+
+    @property
+    def target(self) -> Target:
+        """Where environments live."""
+        return self.parts().target
+
+    @property
+    def artifacts(self) -> Artifacts:
+        """Where releases lie, built."""
+        return self.parts().artifacts
+
+    @property
+    def builder(self) -> Builder:
+        """What builds this checkout's releases."""
+        return self.parts().builder
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may use the same store."""
+        return self.parts().shared
+
+    def at(self, environment: str) -> Workspace:
+        """The workspace of one environment: this one, unless tidegate.yaml gives it another store or artifacts."""
+        spec = self.project.environments.get(environment)
+        if spec is None:
+            return self
+        kept = (spec.store or self.project.store, spec.artifacts or self.project.artifacts)
+        return self if kept == self.kept else self.elsewhere(kept)
+
+    def everywhere(self) -> tuple[Workspace, ...]:
+        """The workspaces of all environments, each once; this one, where forgotten environments may be, first."""
+        found = [self]
+        for name in self.project.environments:
+            other = self.at(name)
+            if all(other is not one for one in found):
+                found.append(other)
+        return tuple(found)
 
     def environment(self, name: str) -> EnvironmentSpec:
         """The environment of this name. Raises `UsageError`, with what was probably meant."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
+from tidegate.builds.shared import SharedTrees
 from tidegate.builds.source import Sources, read_many, would_count
 from tidegate.builds.tree import BuildRequest, TreeArtifacts
 from tidegate.model.component import Artifact
@@ -17,7 +18,9 @@ from tidegate.ports.builder import Recipe, SourceState
 class CheckoutBuilder:
     """Implements `tidegate.ports.builder.Builder`. Builds see PATH, HOME, LANG and `env`; their logs go to `logs`."""
 
-    def __init__(self, root: Path, artifacts: TreeArtifacts, env: Mapping[str, str], *, logs: Path) -> None:
+    def __init__(
+        self, root: Path, artifacts: TreeArtifacts | SharedTrees, env: Mapping[str, str], *, logs: Path
+    ) -> None:
         self._root = root
         self._artifacts = artifacts
         self._env = env

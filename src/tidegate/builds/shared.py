@@ -38,6 +38,11 @@ class SharedTrees:
         self._local = local
         self._storage = storage
 
+    @property
+    def shares(self) -> bool:
+        """See `Artifacts`."""
+        return True
+
     async def build(self, request: BuildRequest) -> Artifact:
         """Build, or find built here, and share it. Raises as `TreeArtifacts.build`, and `ArtifactsUnreachable`."""
         place = self._local.place(request.component, request.release)

@@ -59,6 +59,11 @@ class TreeArtifacts:
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
 
+    @property
+    def shares(self) -> bool:
+        """See `Artifacts`."""
+        return False
+
     async def build(self, request: BuildRequest) -> Artifact:
         """Build, or find built here; when another process builds the same release, wait for it and use what it made.
 

@@ -10,7 +10,12 @@ from tidegate.model.component import Artifact
 
 
 class Artifacts(Protocol):
-    """Artifacts of the format that a target runs. They may lie on this machine alone, or also where others get them."""
+    """Artifacts of the format that a target runs. They may lie on this machine alone, or where others get them."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether what is built is put where others get it."""
+        ...
 
     def choose(self, artifacts: Sequence[Artifact]) -> Artifact | None:
         """The one that this machine can run, of all artifacts of a release; None if there is none."""
