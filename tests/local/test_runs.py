@@ -6,16 +6,20 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.local.worlds import World, alive, until
+from tidegate.drivers.local.agent.command import NEVER, WRAPPER, said
+from tidegate.drivers.local.agent.runbook import Runbook, RunRecord
 from tidegate.errors import StepFailed, TargetError
 from tidegate.model.address import RunAddress
 from tidegate.model.component import Hook, Release, RunKind
 from tidegate.model.digest import digest_bytes, short
+from tidegate.model.encoding import pin_to_json
 from tidegate.model.observed import ObservedRun, RunState
 from tidegate.model.pins import Pin, Secret, Shape, Value
 from tidegate.model.step import Assume, Prepare, Revert, Run
@@ -53,7 +57,8 @@ async def pid_of(shop: World) -> int:
 
 
 async def test_it_goes_on_when_its_caller_vanishes_and_is_known_as_done(shop: World) -> None:
-    """Cancelled, or overtaken by a younger epoch: whoever asks next waits for it, and it ran once."""
+    """Cancelled, or overtaken by a younger epoch: whoever asks next waits for it, and it ran once. Meanwhile nobody may
+    say what became of it, and nothing is forgotten."""
     release = shop.add("orders", before=Hook(f"{waiting(shop)}; echo x >> {shop.root}/ran"))
     first = asyncio.create_task(shop.run(step(release), "orders"))
     pid = await pid_of(shop)
@@ -65,6 +70,10 @@ async def test_it_goes_on_when_its_caller_vanishes_and_is_known_as_done(shop: Wo
     with pytest.raises(StepFailed, match="cannot change orders"):
         await second
     assert alive(pid)
+    with pytest.raises(StepFailed, match="cannot say what became"):
+        await shop.run(Assume(run_of(release), None), "orders", epoch=2)
+    with pytest.raises(TargetError, match="cannot forget dev"):
+        await shop.target.forget("dev", data=True)
     third = asyncio.create_task(shop.run(step(release), "orders", epoch=2))
     (shop.root / "go").touch()
     await third
@@ -159,19 +168,12 @@ async def test_a_command_that_a_signal_ended_did_not_say_how_far_it_came(shop: W
 
 
 async def test_one_that_takes_too_long_is_ended_with_all_that_it_started(shop: World) -> None:
-    """It failed, and may run again; while it runs, nobody may say what became of it, and nothing is forgotten."""
+    """It failed, and may run again."""
     child = shop.root / "child"
-    release = shop.add(
-        "orders",
-        before=Hook(f"(trap '' TERM; echo $$ > {child}; sleep 60) & {waiting(shop)}; sleep 60", timeout=1500),
-        grace=100,
-    )
+    stubborn = f"""sh -c 'trap "" TERM; echo $$ > {child}; sleep 60' &"""
+    release = shop.add("orders", before=Hook(f"{stubborn} {waiting(shop)}", timeout=1500), grace=100)
     task = asyncio.create_task(shop.run(step(release), "orders"))
     pid = await pid_of(shop)
-    with pytest.raises(StepFailed, match="cannot say what became"):
-        await shop.run(Assume(run_of(release), None), "orders")
-    with pytest.raises(TargetError, match="cannot forget dev"):
-        await shop.target.forget("dev", data=True)
     with pytest.raises(StepFailed, match="cannot run") as failure:
         await task
     assert "did not end within 1.5 s" in failure.value.detail
@@ -195,6 +197,43 @@ async def test_undo_runs_as_the_run_did_and_with_its_files(shop: World) -> None:
     assert (shop.root / "undone").read_text() == "blue\n{}\n"
     assert await seen(shop, run_of(release)) is None
     assert list((shop.state / "environments").rglob("*.settings.json")) == []
+
+
+async def test_undo_waits_for_the_run_and_asks_when_it_was_ended_in_the_middle_itself(shop: World) -> None:
+    """Then what the run did may be there by half; to say that it ran takes it back again."""
+    undo = f"test -e {shop.root}/well || kill -9 $$"
+    release = shop.add("orders", before=Hook(waiting(shop), undo=undo))
+    running = asyncio.create_task(shop.run(step(release), "orders"))
+    await pid_of(shop)
+    undoing = asyncio.create_task(shop.run(Revert(run_of(release), step(release).pin), "orders"))
+    (shop.root / "go").touch()
+    await running
+    with pytest.raises(StepFailed, match="cannot undo `before` of orders") as failure:
+        await undoing
+    assert "--not-ran orders" in failure.value.hint
+    assert await state(shop, run_of(release)) is RunState.INTERRUPTED
+    with pytest.raises(StepFailed, match="cannot undo `before` of orders"):
+        await shop.run(Revert(run_of(release), step(release).pin), "orders")
+    (shop.root / "well").touch()
+    await shop.run(Assume(run_of(release), RunState.DONE), "orders")
+    await shop.run(Revert(run_of(release), step(release).pin), "orders")
+    assert await state(shop, run_of(release)) is None
+
+
+async def test_what_was_written_down_and_never_begun_is_not_asked_for(shop: World) -> None:
+    """The agent died before it could let the command begin: the shell says so, and ends."""
+    release = shop.add("orders", before=Hook(f"echo x >> {shop.root}/ran"))
+    note = shop.root / "ran"
+    status = status_file(shop, release)
+    status.parent.mkdir(parents=True)
+    shell = ["/bin/sh", "-c", WRAPPER, "sh", f"touch {note}", str(status)]
+    process = await asyncio.to_thread(subprocess.run, shell, stdin=subprocess.DEVNULL, check=False)
+    assert (process.returncode, note.exists(), said(status)) == (125, False, NEVER)
+    record = RunRecord(run_of(release), pin_to_json(step(release).pin), RunState.RUNNING, pid=1, process="gone")
+    Runbook(shop.state / "data" / "dev" / ".runs.json", {record.run: record}).save()
+    assert await state(shop, run_of(release)) is None
+    await shop.run(step(release), "orders")
+    assert note.read_text() == "x\n"
 
 
 @pytest.mark.gateway

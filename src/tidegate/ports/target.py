@@ -117,5 +117,5 @@ class KeepsOutput(Protocol):
     """Keeps what runs print."""
 
     def output(self, run: RunAddress, *, follow: bool = False) -> AsyncIterator[str]:
-        """The lines that a run printed, oldest first; with `follow`, until it has ended."""
+        """The lines that a run printed, oldest first; with `follow` until it has ended, also if it has yet to begin."""
         ...

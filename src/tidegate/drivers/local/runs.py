@@ -118,7 +118,7 @@ async def output(
     while True:
         began = log.path.exists()
         seen = (await known()).get(run) if follow else None
-        over = not follow or (began and (seen is None or seen.state is not RunState.RUNNING))
+        over = not follow or (began if seen is None else seen.state is not RunState.RUNNING)
         while True:
             lines, offset = log.since(offset)
             for line in lines:

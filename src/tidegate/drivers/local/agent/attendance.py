@@ -23,6 +23,7 @@ ATTEMPTS = 3
 
 @dataclass
 class _Execution:
+    name: str
     environment: str
     recovery: Sequence[str]
     pid: int
@@ -38,7 +39,7 @@ class Attendance:
         self._recoveries: dict[str, asyncio.Task[None]] = {}
         self._recovering: dict[str, int] = {}  # environment -> pid
         self._finished: set[str] = set()
-        self._again: dict[str, Sequence[str]] = {}
+        self._again: dict[str, _Execution] = {}
         self._ending = False
 
     async def attend(self, name: str, said: Json) -> Json:
@@ -46,7 +47,7 @@ class Attendance:
         if name in self._finished:
             self._finished.remove(name)
             return {}
-        execution = _Execution(said["environment"], tuple(said["recovery"]), said["pid"], asyncio.Event())
+        execution = _Execution(name, said["environment"], tuple(said["recovery"]), said["pid"], asyncio.Event())
         self._executions[name] = execution
         try:
             await execution.over.wait()
@@ -59,8 +60,7 @@ class Attendance:
         return {}
 
     def finish(self, name: str) -> None:
-        """The execution ends as it should. One that is not known yet is so when it comes: its connection may be heard
-        after this one."""
+        """The execution ends as it should, also where it is heard of after this, or its connection broke just before."""
         if name in self._executions:
             self._executions[name].over.set()
         else:
@@ -81,20 +81,21 @@ class Attendance:
         if self._ending or self._recovering.get(environment) == execution.pid:
             return  # the recovery itself is watched as a process
         if environment in self._recoveries:
-            self._again[environment] = execution.recovery
+            self._again[environment] = execution
             return
-        task = asyncio.create_task(self._recover(environment, execution.recovery))
+        task = asyncio.create_task(self._recover(environment, execution))
         self._recoveries[environment] = task
         task.add_done_callback(lambda _: self._recoveries.pop(environment, None))
 
-    async def _recover(self, environment: str, command: Sequence[str]) -> None:
-        wanted: Sequence[str] | None = command
-        while wanted:
+    async def _recover(self, environment: str, execution: _Execution) -> None:
+        vanished: _Execution | None = execution
+        while vanished is not None:
             await asyncio.sleep(PAUSE)
-            for _ in range(ATTEMPTS):
-                if await self._ends_by_itself(environment, wanted):
-                    break
-            wanted = self._again.pop(environment, None)
+            left = 0 if vanished.name in self._finished else ATTEMPTS
+            while left and not await self._ends_by_itself(environment, vanished.recovery):
+                left -= 1
+            self._finished.discard(vanished.name)
+            vanished = self._again.pop(environment, None)
 
     async def _ends_by_itself(self, environment: str, command: Sequence[str]) -> bool:
         """Run it once; False if it vanished, as the executor did before."""

@@ -57,7 +57,9 @@ class Runs:
             if record is not None and (request.spec is None or not _may_begin(record, request)):
                 raise self._failure(record, retry=request.retry)
             if request.spec is None:
-                raise _failed(f"cannot wait for {_called(run)}", "Nothing is known of it any more.", run)
+                raise _failed(
+                    f"cannot wait for {_called(run)}", "Nothing is known of it any more.", run, hint="Try again."
+                )
             going = self._begin(book, request, request.spec)
         await asyncio.wait([going.watching])
         if going.record.state is not RunState.DONE:
@@ -135,7 +137,7 @@ class Runs:
         await asyncio.gather(*(process.stop(0) for process in processes))
 
     def forget(self, environment: str, *, data: bool) -> None:
-        """With `data`, nothing is known of any run. Raises `TargetError` while one runs."""
+        """With `data`, the file is about to be destroyed with the rest. Raises `TargetError` while one runs."""
         going = [going for (where, _), going in self._going.items() if where == environment]
         if going:
             raise TargetError(
@@ -145,7 +147,6 @@ class Runs:
             )
         if data:
             self._books.pop(environment, None)
-            self._project.folders.runbook(environment).unlink(missing_ok=True)
 
     # One command
 
