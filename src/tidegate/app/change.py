@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tidegate.app.carry import carry_over, check_artifacts
 from tidegate.app.planned import Planned
-from tidegate.app.release import BuildReporter, make_releases, name_releases
+from tidegate.app.release import BuildReporter, make_releases, name_releases, unbuilt
 from tidegate.app.workspace import Workspace
 from tidegate.errors import StalePlan, TidegateError, UsageError
 from tidegate.execution import Applied, Executor, Fate
@@ -53,10 +53,9 @@ async def plan_up(
             raise UsageError(f"cannot choose {name}", f"{environment} does not have it.")
     chosen = _chosen(workspace, present, selection)
     releases = await name_releases(workspace, chosen)
-    unbuilt: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     if build is None:
-        built = set(await workspace.artifacts.present())
-        unbuilt = tuple(name for name, release in releases.items() if release.digest not in built)
+        missing = await unbuilt(workspace, releases)
     else:
         _refuse_dirty(workspace, environment, releases)
         made = await make_releases(workspace, releases, build)
@@ -86,7 +85,7 @@ async def plan_up(
         observed,
         known,
         settings,
-        unbuilt=unbuilt,
+        unbuilt=missing,
         elsewhere=tuple(sorted(set(wanted) - set(present))),
     )
 

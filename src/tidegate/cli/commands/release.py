@@ -22,7 +22,7 @@ def release(ctx: typer.Context, components: options.SomeComponents = None, json:
 
     Exit status: 0 all made, 1 a build failed, 64 wrong use.
     """
-    from tidegate.app.release import make_releases, name_releases
+    from tidegate.app.release import make_releases, name_releases, where_releases_enter
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import ReleasedObject, ReleaseDocument
     from tidegate.cli.output import write
@@ -32,7 +32,8 @@ def release(ctx: typer.Context, components: options.SomeComponents = None, json:
     from tidegate.cli.views.tables import released_table
     from tidegate.errors import TidegateError
 
-    async def work(workspace: Workspace) -> int:
+    async def work(opened: Workspace) -> int:
+        workspace = where_releases_enter(opened)
         made = None
         with (
             ProgressView(err()) as progress,

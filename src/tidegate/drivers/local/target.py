@@ -29,7 +29,7 @@ from tidegate.drivers.local.protocol import (
     resource_to_json,
     start_to_json,
 )
-from tidegate.errors import ArtifactDamaged, SecretError, StepFailed, TargetError, TidegateError
+from tidegate.errors import ArtifactDamaged, ReleaseError, SecretError, StepFailed, TargetError, TidegateError
 from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.component import Artifact, Kind, Release
 from tidegate.model.observed import Observed, ObservedRun, RunState
@@ -342,15 +342,16 @@ class LocalTarget:
             task = self._verified[release] = asyncio.create_task(self._compare(release))
         try:
             return await asyncio.shield(task)
-        except ArtifactDamaged as error:
+        except ReleaseError as error:
             raise _failed("prepare", component, error) from error
 
     async def _compare(self, release: str) -> Path:
-        for artifact in await self._releases.artifacts(release):
+        artifact = self._artifacts.choose(await self._releases.artifacts(release))
+        if artifact is not None:
             return await self._artifacts.verify(artifact)
         raise ArtifactDamaged(
             "cannot use the release",
-            f"There is no artifact of {release}.",
+            f"There is no artifact of {release} for this kind of machine.",
             hint="Make the release again: tidegate release",
         )
 
