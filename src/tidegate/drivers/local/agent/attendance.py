@@ -60,7 +60,7 @@ class Attendance:
         return {}
 
     def finish(self, name: str) -> None:
-        """The execution ends as it should, also where it is heard of after this, or its connection broke just before."""
+        """It ends as it should, also where it is heard of after this, or its connection broke just before."""
         if name in self._executions:
             self._executions[name].over.set()
         else:
