@@ -1,6 +1,6 @@
 """How a store of an older version becomes one of this version. Each revision is named by the version that it leads to.
 
-They only add, and go one way: an older Tidegate that still has the store open can go on with what it is doing.
+They go one way, and are never changed once a release had them.
 """
 
 from __future__ import annotations
