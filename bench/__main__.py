@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import apply, manifests, planning, release, store, undo, up
+from bench import apply, manifests, operators, planning, recovery, release, store, undo, up
 from bench.project import Failed
 from bench.table import Row, as_markdown, show
 
@@ -27,6 +27,8 @@ MEASUREMENTS: Mapping[str, Callable[[], list[Row]]] = {
     "up": up.rows,
     "undo": undo.rows,
     "release": release.rows,
+    "operators": operators.rows,
+    "recovery": recovery.rows,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

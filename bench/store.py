@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from bench.apply import RealClock
+from bench.operators import durable_postgres
 from bench.planning import fleet, running
 from bench.table import Row, show
 from tidegate.model.encoding import plan_from_json, plan_to_json
@@ -24,25 +25,40 @@ COMPONENTS = 1000
 TIMES = 5
 
 
-async def append(folder: Path) -> tuple[float, float]:
-    """(milliseconds of one journal event, of one insert and commit into a table of the same kind of database)."""
-    store = SqlStore.open(folder / "append.db", RealClock())
+async def append(url: str) -> float:
+    """Milliseconds of one journal event."""
+    store = SqlStore.open(url, RealClock())
     event = Event("dev", "step-begun", "bench", "sha256:p", "start:a-r1", 1, "a", {"because": "x" * 80})
+    await store.append(event)
     begun = time.perf_counter()
     for _ in range(APPENDS):
         await store.append(event)
-    ours = time.perf_counter() - begun
+    taken = time.perf_counter() - begun
     await store.close()
-    bare = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    return taken / APPENDS * 1000
+
+
+def bare_insert(file: Path) -> float:
+    """Milliseconds of one insert and commit into a table of the same kind of database as SQLite's."""
+    bare = sqlite3.connect(file, isolation_level=None)
     bare.execute("PRAGMA journal_mode=WAL")
     bare.execute("PRAGMA synchronous=NORMAL")
     bare.execute("CREATE TABLE events (seq INTEGER PRIMARY KEY, body TEXT)")
     begun = time.perf_counter()
     for _ in range(APPENDS):
         bare.execute("INSERT INTO events (body) VALUES (?)", ("x" * 200,))
-    floor = time.perf_counter() - begun
+    taken = time.perf_counter() - begun
     bare.close()
-    return ours / APPENDS * 1000, floor / APPENDS * 1000
+    return taken / APPENDS * 1000
+
+
+def events_cost(folder: Path) -> dict[str, float]:
+    """Milliseconds of one journal event by kind of store; PostgreSQL, with each commit on its disk, if installed."""
+    found = {"SQLite": anyio.run(append, f"sqlite:///{folder}/append.db")}
+    with durable_postgres() as server:
+        if server is not None:
+            found["PostgreSQL"] = anyio.run(append, server.database())
+    return found
 
 
 async def long_history(folder: Path) -> float:
@@ -97,11 +113,15 @@ def large_plan() -> tuple[float, float, int]:
 def rows() -> list[Row]:
     """What the store and its documents cost."""
     with tempfile.TemporaryDirectory() as folder:
-        ours, floor = anyio.run(append, Path(folder))
+        costs = events_cost(Path(folder))
+        floor = bare_insert(Path(folder) / "bare.db")
         history = anyio.run(long_history, Path(folder))
     written, read, steps = large_plan()
     return [
-        Row("one journal event", ours, "ms", f"{ours / floor:.1f} × a bare SQLite insert ({floor:.3f} ms)"),
+        *(
+            Row(f"one journal event, {name}", cost, "ms", f"{cost / floor:.1f} × a bare SQLite insert ({floor:.3f} ms)")
+            for name, cost in costs.items()
+        ),
         Row("the last 1,000 events of an environment", history, "ms", f"out of {EVENTS:,}"),
         Row("write a plan as JSON", written, "ms", f"{steps:,} steps, {COMPONENTS:,} components"),
         Row("read it back, strictly", read, "ms", f"{read / written:.1f} × writing it"),

@@ -25,6 +25,7 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
     """
     plan = planned.plan
     store = workspace.store
+    number = await store.reserve_numbers(plan.environment, len(plan.changes))  # nobody takes these in the meantime
     record = await store.environment(plan.environment)
     head = await head_pins(store, record)
     parent = (await store.revision(plan.environment, plan.parent)).pins if plan.parent else {}
@@ -45,7 +46,7 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
         run = plan_task(
             environment=plan.environment,
             parent=record.head,
-            number=record.next_number,
+            number=number,
             component=task,
             pin=head[task],
             needs=releases[head[task].release].runtime.needs,
@@ -55,7 +56,7 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
     again = make_plan(
         environment=plan.environment,
         parent=record.head,
-        number=record.next_number,
+        number=number,
         current=head,
         wanted=wanted,
         observed=observed,

@@ -127,7 +127,7 @@ async def plan_saved(workspace: Workspace, plan: Plan) -> Planned:
     observed = await workspace.target.observe(plan.environment)
     left = {name: pin for name, pin in wanted.items() if pin is not None}
     planned = Planned(plan, current, left, observed, known)
-    if record.head != plan.parent or any(change.number < record.next_number for change in plan.changes):
+    if record.head != plan.parent:
         planned = await carry_over(workspace, planned, policy_of(workspace, plan.environment))
     await check_artifacts(workspace, planned)
     return planned

@@ -137,8 +137,8 @@ class Store(Protocol):
         """Claim every change of the plan, all or none, for `lease` seconds.
 
         Two claims exclude each other when one changes a component that the other changes or has for a neighbour.
-        Raises `StalePlan` if the head is not `plan.parent` or a number is taken, `ClaimRefused` if somebody
-        holds one of the components (also when the lease ran out: that claim is to be recovered first) or the
+        Raises `StalePlan` if a revision since `plan.parent` touched a component of the plan or a neighbour, or a
+        number of it is taken, `ClaimRefused` if somebody holds one of the components (also when the lease ran out: that claim is to be recovered first) or the
         environment lives at another place.
         """
         ...
@@ -158,6 +158,11 @@ class Store(Protocol):
 
     async def renew(self, claim: Claim, *, lease: float) -> Claim:
         """Raises `ClaimLost`."""
+        ...
+
+    async def reserve_numbers(self, environment: str, count: int) -> int:
+        """The first of `count` fresh numbers for a plan, so that nobody who plans at the same moment gets them. Of an
+        environment that was never changed nothing is reserved: the first is 1."""
         ...
 
     async def reserve(self, claim: Claim) -> int:

@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from tidegate.errors import ClaimLost, ClaimRefused, StalePlan, StoreError
+from tidegate.errors import ClaimLost, ClaimRefused, StoreError
 from tidegate.model.digest import short
 from tidegate.model.holder import holder_in_words, moment_in_words
 from tidegate.model.plan import Change, Plan
 from tidegate.ports.store import Claim, EnvironmentRecord
 from tidegate.stores.dialect import insert_new, now
-from tidegate.stores.tables import changes, environments, revisions
+from tidegate.stores.freshness import check_fresh
+from tidegate.stores.tables import environments
 
 NAMES = ("components", "neighbours")  # of a claim, which JSON knows as lists
 
@@ -51,7 +52,7 @@ def take(connection: Connection, plan: Plan, *, holder: str, lease: float, place
             hint="Run the command there. An environment that is taken down, with `tidegate down`, may live elsewhere.",
             address=found.name,
         )
-    _check_fresh(connection, plan, found)
+    check_fresh(connection, plan, found)
     for change in plan.changes:
         for held in found.claims:
             if both := _shared(change, held):
@@ -119,6 +120,15 @@ def renew(connection: Connection, claim: Claim, *, lease: float) -> Claim:
     renewed = replace(held, lease=now(connection) + lease)
     _write(connection, found, lambda c: renewed if c.epoch == claim.epoch else c)
     return renewed
+
+
+def reserve_numbers(connection: Connection, name: str, count: int) -> int:
+    """Take the next `count` revision numbers; the first of them."""
+    row = _locked(connection, name)
+    first = row.next_number if row else 1
+    if row:
+        _update(connection, name, next_number=first + count)
+    return int(first)
 
 
 def reserve(connection: Connection, claim: Claim) -> int:
@@ -190,37 +200,6 @@ def _shared(change: Change, held: Claim) -> list[str]:
             set(change.neighbours).intersection(held.components)
         )
     )
-
-
-def _check_fresh(connection: Connection, plan: Plan, found: EnvironmentRecord) -> None:
-    if found.head != plan.parent:
-        detail = (
-            f"It was made on {plan.environment}@{plan.parent}; now the head is {plan.environment}@{found.head}"
-            f"{_winner(connection, found)}."
-        )
-    elif taken := [change.number for change in plan.changes if change.number < found.next_number]:
-        holder = next((held.holder for held in found.claims if held.number == taken[0]), "")
-        who = holder_in_words(holder) if holder else "Another change"
-        detail = f"{who[0].upper()}{who[1:]} took the number {taken[0]} after the plan was made."
-    else:
-        return
-    raise StalePlan(
-        "cannot apply a stale plan",
-        detail,
-        hint=f"Plan again: tidegate plan {plan.environment}",
-        address=plan.environment,
-    )
-
-
-def _winner(connection: Connection, found: EnvironmentRecord) -> str:
-    """Who made the head, when, and what it changed."""
-    one = (revisions.c.environment == found.name) & (revisions.c.number == found.head)
-    row = connection.execute(select(revisions.c.by, revisions.c.at).where(one)).one_or_none()
-    if row is None:
-        return ""
-    names = select(changes.c.component).where(changes.c.environment == found.name, changes.c.number == found.head)
-    components = sorted(connection.execute(names).scalars())
-    return f", by {row.by} at {moment_in_words(row.at)}" + (f": {', '.join(components)}" if components else "")
 
 
 def _refused(held: Claim, shared: Sequence[str]) -> ClaimRefused:

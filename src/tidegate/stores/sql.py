@@ -237,6 +237,10 @@ class SqlStore:
         """See `Store`."""
         return await self._write(lambda c: claims.renew(c, claim, lease=lease))
 
+    async def reserve_numbers(self, environment: str, count: int) -> int:
+        """See `Store`."""
+        return await self._write(lambda c: claims.reserve_numbers(c, environment, count))
+
     async def reserve(self, claim: Claim) -> int:
         """See `Store`."""
         return await self._write(lambda c: claims.reserve(c, claim))

@@ -213,12 +213,35 @@ class StoreConformance:
         with pytest.raises(ClaimRefused):
             await claimed(store, a_plan(0, 2, {"a": a_pin("2")}))
 
-    async def test_a_plan_on_another_head_is_stale(self, store: Store) -> None:
-        """Somebody else's revision came first: what was planned and approved is no longer the difference. Who made
-        it, and what it changed, is told."""
+    async def test_a_plan_is_stale_when_its_components_or_neighbours_were_touched(self, store: Store) -> None:
+        """What was planned and approved is no longer the difference. Who made it so, and what that changed, is told."""
+        await committed(store, {"a": a_pin("1"), "b": a_pin("1")})
+        await committed(store, {"a": a_pin("2")})
+        for plan in (a_plan(1, 3, {"a": a_pin("3")}), a_plan(1, 3, {"b": a_pin("3")}, neighbours=["a"])):
+            with pytest.raises(StalePlan, match=r"dev@2, by ana at .*: a"):
+                await claimed(store, plan)
+
+    async def test_a_plan_outlives_revisions_that_did_not_touch_it(self, store: Store) -> None:
+        """It is committed on top of them."""
+        await committed(store, {"a": a_pin("1"), "b": a_pin("1")})
+        await committed(store, {"a": a_pin("2")})
+        [claim] = await claimed(store, a_plan(1, 3, {"b": a_pin("3")}, neighbours=["c"]))
+        made = await store.commit(claim, {"b": a_pin("3")}, by="bo", why="")
+        assert (made.parent, made.pins) == (2, {"a": a_pin("2"), "b": a_pin("3")})
+
+    async def test_a_plan_of_another_line_is_stale(self, store: Store) -> None:
+        """Its parent is not among the revisions that the head comes from."""
         await committed(store, {"a": a_pin("1")})
-        with pytest.raises(StalePlan, match=r"dev@1, by ana at .*: a"):
-            await claimed(store, a_plan(0, 2, {"b": a_pin("1")}))
+        with pytest.raises(StalePlan, match="does not come from"):
+            await claimed(store, a_plan(7, 9, {"b": a_pin("1")}))
+
+    async def test_numbers_that_were_reserved_are_given_to_nobody_else(self, store: Store) -> None:
+        """Whoever plans at the same moment gets others, and a reserved one can be claimed later."""
+        await committed(store, {"a": a_pin("1")})
+        first = await store.reserve_numbers("dev", 2)
+        assert await store.reserve_numbers("dev", 1) == first + 2
+        [claim] = await claimed(store, a_plan(1, first + 1, {"b": a_pin("1")}))
+        assert claim.number == first + 1
 
     async def test_a_plan_whose_number_is_taken_is_stale(self, store: Store) -> None:
         """Two plans made at the same moment reserve the same number; the second to claim plans again."""
