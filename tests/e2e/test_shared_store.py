@@ -1,0 +1,214 @@
+"""Several checkouts, one store: who releases and who applies need not be the same, and nobody is in anybody's way."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psutil
+import pytest
+
+from tests.e2e.projects import SERVICE, Shop, until
+from tests.postgres import Postgres
+from tidegate.cli.main import run as call
+
+HEALTH = "health: {http: /healthz, interval: 200ms, start_timeout: 15s}\ndrain: 100ms\ngrace: 2s\n"
+BUILD = 'build: echo "$PWD" > built; date +%s%N >> built\n'
+
+
+@dataclass(frozen=True)
+class Company:
+    """Checkouts below one folder that have a store and artifacts in common."""
+
+    folder: Path
+    store: str
+    artifacts: str = "../artifacts"
+
+    def checkout(self, name: str, *components: str, machine: str = "one") -> Shop:
+        """A checkout with these components; `machine` is whose state it sees, as if it were another computer's."""
+        root = self.folder / name
+        root.mkdir()
+        keys = {"organization": "acme", "environments": {"dev": {"observe": "0s"}, "try": {"observe": "0s"}}}
+        places = {"store": self.store} | ({"artifacts": self.artifacts} if self.artifacts else {})
+        (root / "tidegate.yaml").write_text(json.dumps(keys | places))
+        for component in components:
+            (root / component).mkdir()
+            (root / component / "service.yaml").write_text(f"run: {sys.executable} -I main.py\n{BUILD}{HEALTH}")
+            (root / component / "main.py").write_text(SERVICE.format(name=component, version="1"))
+        return Shop(
+            root,
+            {
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder),
+                "LANG": "C.UTF-8",
+                "COLUMNS": "100",
+                "TIDEGATE_STATE_DIR": str(self.folder / f"state-{machine}"),
+                "TIDEGATE_RUNTIME_DIR": str(self.folder / f"run-{machine}"),
+            },
+        )
+
+    def agents(self) -> list[psutil.Process]:
+        """The agents that run for any of them."""
+        return [each for each in _of(self.folder) if "tidegate.drivers.local.agent" in each.cmdline()]
+
+
+def _of(folder: Path) -> list[psutil.Process]:
+    return Shop(folder / "any", {}).processes()
+
+
+@pytest.fixture
+def company(short_tmp: Path) -> Iterator[Company]:
+    """With SQLite at a place outside of all checkouts. Nothing of it runs afterwards."""
+    yield Company(short_tmp, "../kept/store.db")
+    for _ in range(2):  # an agent may start something while it is ended
+        for process in _of(short_tmp):
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(signal.SIGKILL)
+    until("the end of all", lambda: not _of(short_tmp))
+
+
+def run(shop: Shop, *arguments: str) -> Any:
+    """What `tidegate ARGUMENTS --json` prints; called here, to spare a start of Python each."""
+    printed = io.StringIO()
+    with patch.dict(os.environ, shop.env), contextlib.redirect_stdout(printed):
+        assert call(["-C", str(shop.root), *arguments, "--json"]) == 0
+    return json.loads(printed.getvalue())
+
+
+def component(shop: Shop, name: str, environment: str = "dev") -> Any:
+    """What `status` says of it."""
+    (found,) = run(shop, "status", environment)["environments"]
+    return next(each for each in found["components"] if each["component"] == name)
+
+
+def answer(shop: Shop, name: str, environment: str = "dev") -> str:
+    """What users get, at the address that this checkout is told."""
+    with urllib.request.urlopen(component(shop, name, environment)["url"], timeout=5) as said:
+        return str(said.read().decode())
+
+
+def pids(shop: Shop, name: str) -> list[int]:
+    return [instance["pid"] for instance in component(shop, name)["instances"]]
+
+
+def check_release_here_apply_there(company: Company) -> Shop:
+    here = company.checkout("here", "backend")
+    here.run("plan", "dev", "--out", "../plan.json")
+    there = company.checkout("there", machine="two")
+    there.run("apply", "../plan.json", "--yes")
+    assert answer(there, "backend") == "backend 1"
+    (built,) = (company.folder / "state-two").glob("stores/*/artifacts/backend/*/tree/backend/built")
+    (first,) = (company.folder / "state-one").glob("stores/*/artifacts/backend/*/tree/backend/built")
+    assert built.read_text().splitlines() == [str(built.parent), first.read_text().splitlines()[1]]
+    assert not (there.root / ".tidegate" / "logs" / "builds").exists()
+    assert not (there.root / ".tidegate" / "store.db").exists()
+    assert run(there, "history", "dev") == run(here, "history", "dev")
+    return here
+
+
+def test_one_checkout_releases_and_an_empty_folder_applies(company: Company) -> None:
+    """On a machine that has neither sources nor the bytes, the same artifact runs. Whoever
+    tries to change the environment from another machine then is refused."""
+    here = check_release_here_apply_there(company)
+    here.version("backend", "2")
+    refused = here.run("up", "dev", status=1)
+    assert "dev" in refused.err
+    assert "state-two" in refused.err
+
+
+def test_the_same_with_postgresql(short_tmp: Path, company: Company, postgres: Postgres) -> None:
+    """Nothing but the URL differs."""
+    check_release_here_apply_there(replace(company, store=postgres.database()))
+
+
+def test_two_repositories_share_an_environment_and_leave_each_other_alone(company: Company) -> None:
+    """One agent, one line of revisions; what one of them changes, brings up again or prunes is its own."""
+    first = company.checkout("first", "backend")
+    second = company.checkout("second", "catalog")
+    run(first, "up", "dev")
+    run(second, "up", "dev")
+    before = {name: pids(first, name) for name in ("backend", "catalog")}
+    first.version("backend", "2")
+    run(first, "up", "dev")
+    run(second, "prune")
+    assert not run(second, "up", "dev")["applied"]
+    for shop in (first, second):
+        assert answer(shop, "backend") == "backend 2"
+        assert answer(shop, "catalog") == "catalog 1"
+    assert pids(second, "catalog") == before["catalog"]
+    assert pids(second, "backend") != before["backend"]
+    assert len(company.agents()) == 1
+    line = run(second, "history", "dev")["revisions"]
+    assert [each["revision"] for each in line] == ["dev@3", "dev@2", "dev@1"]
+    assert [[changed["component"] for changed in each["differences"]] for each in line] == [
+        ["backend"],
+        ["catalog"],
+        ["backend"],
+    ]
+
+
+def test_a_release_is_built_once_for_all_who_share_it(company: Company) -> None:
+    """On another machine with the same sources nothing is built, though it never had the bytes; when the archive is
+    lost it is made again."""
+    first = company.checkout("first", "backend")
+    run(first, "release")
+    second = company.checkout("second", "backend", machine="two")
+    (made,) = run(second, "release")["releases"]
+    assert not made["built"]
+    assert not (second.root / ".tidegate" / "logs" / "builds").exists()
+    (archive,) = [path for path in (company.folder / "artifacts").rglob("*") if path.is_file()]
+    archive.unlink()
+    (made,) = run(second, "release")["releases"]
+    assert made["built"]
+    run(second, "up", "dev")
+    assert answer(second, "backend") == "backend 1"
+
+
+def test_an_artifact_that_nobody_shares_is_refused_on_other_machines_by_name(company: Company) -> None:
+    """With who built it, where it lies, and the key to write; with it, everything works."""
+    alone = replace(company, artifacts="")
+    first = alone.checkout("first", "backend")
+    run(first, "release")
+    second = alone.checkout("second", "backend", machine="two")
+    hidden = company.folder.joinpath("state-one").rename(company.folder / "unreachable")
+    refused = second.run("up", "dev", status=1)
+    hidden.rename(company.folder / "state-one")
+    assert "cannot release backend" in refused.err
+    assert "state-one" in refused.err
+    assert "`artifacts:`" in refused.err
+    for shop in (first, second):
+        (shop.root / "tidegate.yaml").write_text(
+            (shop.root / "tidegate.yaml").read_text().replace('"store"', '"artifacts": "../artifacts", "store"')
+        )
+    run(first, "release")
+    run(second, "up", "dev")
+    assert answer(second, "backend") == "backend 1"
+
+
+def test_prune_spares_what_any_checkout_needs(company: Company) -> None:
+    """Of what nobody needs the archive goes, and the copy of whoever prunes."""
+    first = company.checkout("first", "backend")
+    second = company.checkout("second", "catalog")
+    run(first, "up", "dev")
+    run(second, "up", "try")
+    second.version("catalog", "2")
+    run(second, "release")
+    shared = company.folder / "artifacts"
+    assert len(list(shared.glob("*/*/*.tar.gz"))) == 3
+    removed = run(first, "prune")["removed"]
+    assert {each["component"] for each in removed} == {"catalog"}
+    assert len(removed) == 2
+    assert len(list(shared.glob("catalog/*/*.tar.gz"))) == 1
+    assert len(list(shared.glob("backend/*/*.tar.gz"))) == 1
+    assert run(first, "prune")["removed"] == []
+    assert answer(second, "catalog", "try") == "catalog 1"
