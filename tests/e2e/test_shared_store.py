@@ -9,8 +9,8 @@ import os
 import signal
 import sys
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -20,7 +20,11 @@ import pytest
 
 from tests.e2e.projects import SERVICE, Shop, until
 from tests.postgres import Postgres
+from tests.s3 import s3_server
+from tidegate.app.release import _build, name_releases
 from tidegate.cli.main import run as call
+from tidegate.composition import workspace_of
+from tidegate.manifest import load
 
 HEALTH = "health: {http: /healthz, interval: 200ms, start_timeout: 15s}\ndrain: 100ms\ngrace: 2s\n"
 BUILD = 'build: echo "$PWD" > built; date +%s%N >> built\n'
@@ -33,6 +37,7 @@ class Company:
     folder: Path
     store: str
     artifacts: str = "../artifacts"
+    env: Mapping[str, str] = field(default_factory=dict)
 
     def checkout(self, name: str, *components: str, machine: str = "one") -> Shop:
         """A checkout with these components; `machine` is whose state it sees, as if it were another computer's."""
@@ -54,6 +59,7 @@ class Company:
                 "COLUMNS": "100",
                 "TIDEGATE_STATE_DIR": str(self.folder / f"state-{machine}"),
                 "TIDEGATE_RUNTIME_DIR": str(self.folder / f"run-{machine}"),
+                **self.env,
             },
         )
 
@@ -126,9 +132,27 @@ def test_one_checkout_releases_and_an_empty_folder_applies(company: Company) -> 
     assert "state-two" in refused.err
 
 
-def test_the_same_with_postgresql(short_tmp: Path, company: Company, postgres: Postgres) -> None:
-    """Nothing but the URL differs."""
-    check_release_here_apply_there(replace(company, store=postgres.database()))
+def test_the_same_with_postgresql_and_s3(company: Company, postgres: Postgres) -> None:
+    """Nothing but the URLs differs."""
+    with s3_server() as s3:
+        artifacts = f"s3://{s3.bucket}/shop?endpoint={s3.endpoint}"
+        check_release_here_apply_there(replace(company, store=postgres.database(), artifacts=artifacts, env=s3.env))
+
+
+def test_an_environment_with_a_store_of_its_own_is_kept_there_alone(company: Company) -> None:
+    """The others stay in the checkout, and go on when that store cannot be reached."""
+    shop = company.checkout("shop", "backend")
+    nobody = "postgresql://127.0.0.1:1/shop"
+    places = {"dev": {"observe": "0s"}, "far": {"store": nobody}, "try": {"store": "../kept/try.db", "observe": "0s"}}
+    (shop.root / "tidegate.yaml").write_text(json.dumps({"organization": "acme", "environments": places}))
+    run(shop, "up", "dev")
+    run(shop, "up", "try")
+    assert answer(shop, "backend", "dev") == answer(shop, "backend", "try") == "backend 1"
+    assert len(list((shop.root / ".tidegate" / "artifacts").glob("backend/*/tree"))) == 1
+    assert len(list((company.folder / "state-one" / "stores").glob("*/artifacts/backend/*/tree"))) == 1
+    assert len(company.agents()) == 2
+    assert "127.0.0.1:1" in shop.run("up", "far", status=1).err
+    shop.run("check")
 
 
 def test_two_repositories_share_an_environment_and_leave_each_other_alone(company: Company) -> None:
@@ -212,3 +236,21 @@ def test_prune_spares_what_any_checkout_needs(company: Company) -> None:
     assert len(list(shared.glob("backend/*/*.tar.gz"))) == 1
     assert run(first, "prune")["removed"] == []
     assert answer(second, "catalog", "try") == "catalog 1"
+
+
+@pytest.mark.anyio
+async def test_of_two_that_build_a_release_at_once_the_first_one_counts(company: Company) -> None:
+    """What the other built is forgotten; both run the same bytes."""
+    trees = []
+    for machine in ("one", "two"):
+        shop = company.checkout(machine, "backend", machine=machine)
+        with patch.dict(os.environ, shop.env):
+            async with workspace_of(load(shop.root)) as workspace:
+                (release,) = (await name_releases(workspace)).values()
+                await _build(workspace, release, lambda _: None)  # as if it had looked before the other was done
+                (kept,) = await workspace.store.artifacts(release.digest)
+                trees.append(await workspace.artifacts.verify(kept))
+    assert [str(path) for path in company.folder.joinpath("artifacts").glob("*/*/*")] == [kept.location]
+    first, second = ((tree / "backend" / "built").read_text().splitlines() for tree in trees)
+    assert first[0] != second[0]
+    assert first[1] == second[1]

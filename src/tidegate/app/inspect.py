@@ -116,7 +116,8 @@ class RevisionLine:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseLine:
-    """One release in `releases`. `pinned` are the environments whose head pins it; `built` whether it lies here."""
+    """One release in `releases`. `pinned` are the environments whose head pins it; `built` whether it lies here, or
+    where it is fetched from."""
 
     component: str
     release: str
@@ -173,6 +174,11 @@ async def releases(workspace: Workspace, component: str | None = None) -> list[R
         for pin in (await head_pins(workspace.store, record)).values():
             pinned.setdefault(pin.release, []).append(record.name)
     present = set(await workspace.artifacts.present())
+    if workspace.artifacts.shares:
+        for release in found:
+            known = await workspace.store.artifacts(release.digest)
+            if any(workspace.artifacts.reaches(artifact) for artifact in known):
+                present.add(release.digest)
     return [
         ReleaseLine(
             component=release.component,
