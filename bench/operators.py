@@ -73,15 +73,23 @@ async def operate(url: str, component: str, until: float) -> int:
 def throughput(url: str, operators: int) -> float:
     """Commits per second of so many operators together."""
     SqlStore.open(url, RealClock())  # its tables are there before the clock runs
-    begin = time.time() + 1.5
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "bench.operators", url, f"component-{place}", str(begin + SECONDS)],
+            [sys.executable, "-m", "bench.operators", url, f"component-{place}"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for place in range(operators)
     ]
+    for program in started:
+        assert program.stdout is not None
+        program.stdout.readline()  # it is ready
+    until = str(time.time() + SECONDS)
+    for program in started:
+        assert program.stdin is not None
+        program.stdin.write(f"{until}\n")
+        program.stdin.flush()
     commits = 0
     for program in started:
         said, _ = program.communicate(timeout=SECONDS + 60)
@@ -125,8 +133,9 @@ def _row(name: str, urls: list[str]) -> Row:
 
 def main() -> None:
     """Print the rows; with arguments, be one of the operators."""
-    if len(sys.argv) == 4:
-        print(anyio.run(operate, sys.argv[1], sys.argv[2], float(sys.argv[3])))
+    if len(sys.argv) == 3:
+        print("ready", flush=True)
+        print(anyio.run(operate, sys.argv[1], sys.argv[2], float(sys.stdin.readline())))
     else:
         show("Operators", rows())
 
