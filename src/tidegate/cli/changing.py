@@ -7,10 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
+from rich.text import Text
 
+from tidegate.app.beside import split
 from tidegate.app.change import apply, executor, forget_if_empty
 from tidegate.app.explain import PlanView, explain, past_of
 from tidegate.app.inspect import EnvironmentStatus, status
+from tidegate.app.kept import data_kept, data_of
 from tidegate.app.planned import Planned
 from tidegate.app.settling import recover_environment
 from tidegate.app.workspace import Workspace
@@ -22,7 +25,7 @@ from tidegate.cli.views.plan import show_plan
 from tidegate.cli.views.progress import ProgressView
 from tidegate.cli.views.tables import environment_lines
 from tidegate.errors import TidegateError
-from tidegate.execution import Applied, Fate
+from tidegate.execution import Applied, Executor, Fate
 
 Planning = Callable[[ProgressView, str], Awaitable[Planned]]
 
@@ -32,7 +35,8 @@ class Manner:
     """How a change is carried out. `what` names it in the question: "apply", "bring dev down".
 
     `always_ask` asks for every change, not only where something goes away; `full` shows every step; with `forget`
-    the target gives back what it keeps for an environment that was emptied.
+    the target gives back what it keeps for an environment that was emptied, with `data` also what outlives that.
+    `beside`: where a change that is unsettled stands in the way of some changes, the others go on.
     """
 
     what: str
@@ -42,20 +46,34 @@ class Manner:
     full: bool = False
     always_ask: bool = False
     forget: bool = False
+    data: bool = False
+    beside: bool = False
     why: str = ""
 
 
 @dataclass
 class Course:
-    """What happens to one environment in the course of a command."""
+    """What happens to one environment in the course of a command. `data` are components and resources whose data stay
+    or, as soon as `destroyed` says so, are gone."""
 
     environment: str
     planned: Planned
     view: PlanView
+    made_on: int
     recovered: tuple[str, ...] = ()
     applied: Applied | None = None
     error: TidegateError | None = None
     status: EnvironmentStatus | None = None
+    data: tuple[str, ...] = ()
+    destroyed: bool = False
+
+    @property
+    def carried_over(self) -> tuple[str, str] | None:
+        """The revisions that the plan was made for and that it was applied to, where these differ."""
+        number = (self.applied.plan if self.applied else self.planned.plan).parent
+        if number == self.made_on:
+            return None
+        return _revision(self.environment, self.made_on), _revision(self.environment, number)
 
     @property
     def succeeded(self) -> bool:
@@ -65,10 +83,16 @@ class Course:
 
 @dataclass
 class Changing:
-    """One command that changes environments, side by side."""
+    """One command that changes environments, side by side.
+
+    `made_on`: the revision for which a plan was made that was saved. `held_up` takes, from planning, why an environment
+    cannot be brought to all that was asked for.
+    """
 
     workspace: Workspace
     manner: Manner
+    made_on: int | None = None
+    held_up: dict[str, TidegateError] = field(default_factory=dict)
     progress: ProgressView = field(default_factory=lambda: ProgressView(err()))
 
     async def run(self, environments: Sequence[str], plan: Planning) -> list[Course]:
@@ -80,13 +104,14 @@ class Changing:
         courses = await self._prepare(environments, plan)
         busy = [course for course in courses if course.view.changes]
         if not self.manner.json:
-            for course in busy:
-                show_plan(err(), course.view, full=self.manner.full)
-        if busy and not self.manner.dry_run:
-            self._ask(busy)
-            asked = await self._apply(busy)
-        else:
-            asked = False
+            for course in courses:
+                if course in busy:
+                    show_plan(err(), course.view, full=self.manner.full)
+                self._show_data(course)
+        asked = False
+        if not self.manner.dry_run:
+            self._ask(courses if self.manner.data else busy)
+            asked = bool(busy) and await self._apply(busy)
         if not self.manner.dry_run:
             await self._conclude(courses)
         if not self.manner.json:
@@ -103,7 +128,14 @@ class Changing:
                     recovered = () if self.manner.dry_run else await self._recover(environment)
                     planned = await plan(self.progress, environment)
                     view = explain(planned, await past_of(planned, self.workspace.at(environment).store))
-                    courses.append(Course(environment, planned, view, recovered))
+                    made_on = planned.plan.parent if self.made_on is None else self.made_on
+                    course = Course(environment, planned, view, made_on, recovered)
+                    course.error = self.held_up.get(environment)
+                    if self.manner.data:
+                        course.data = await data_kept(self.workspace, planned)
+                    elif self.manner.forget:
+                        course.data = data_of(planned)
+                    courses.append(course)
             if interruption.asked:
                 raise TidegateError("cannot go on: stopped", "Nothing was changed.")
         return courses
@@ -116,9 +148,20 @@ class Changing:
             )
         return recovered
 
-    def _ask(self, busy: Sequence[Course]) -> None:
-        leaving = [line for course in busy for change in course.view.changes for line in change.components]
-        if self.manner.yes or not (self.manner.always_ask or any(line.action == "goes" for line in leaving)):
+    def _show_data(self, course: Course) -> None:
+        names = ", ".join(course.data)
+        if self.manner.data:
+            what = f"the data of {names}, and what" if names else "what"
+            text = f"  Destroyed for ever in {course.environment}: {what} is known of migrations and tasks."
+            err().print(Text(text, style="bold red"), soft_wrap=True)
+        elif names and course.view.changes:
+            again = f"tidegate down {course.environment} --data"
+            err().print(f"  Data stay: {names} (`{again}` destroys them).", soft_wrap=True)
+
+    def _ask(self, asking: Sequence[Course]) -> None:
+        leaving = [line for course in asking for change in course.view.changes for line in change.components]
+        always = self.manner.always_ask and asking
+        if self.manner.yes or not (always or any(line.action == "goes" for line in leaving)):
             return
         if self.manner.json or not interactive():
             raise refuse_without_terminal(self.manner.what)
@@ -133,7 +176,7 @@ class Changing:
                 own = executor(self.workspace, course.environment, self.progress.step)
                 interruption.executors.append(own)
                 try:
-                    course.applied = await apply(self.workspace, own, course.planned, why=self.manner.why)
+                    await self._apply_one(course, own)
                 except* TidegateError as errors:
                     course.error = first(errors)
 
@@ -142,27 +185,43 @@ class Changing:
                     group.start_soon(one, course)
             return interruption.asked
 
+    async def _apply_one(self, course: Course, own: Executor) -> None:
+        free, barred = course.planned, None
+        if self.manner.beside:
+            free, barred = await split(self.workspace, course.planned)
+        if not free.plan.empty:
+            course.applied = await apply(self.workspace, own, free, why=self.manner.why)
+        if barred and not barred.plan.empty:  # refused, with all that there is to say, unless somebody settled it
+            late = await apply(self.workspace, own, barred, why=self.manner.why)
+            before = course.applied.changes if course.applied else ()
+            course.applied = Applied(late.plan, (*before, *late.changes))
+
     async def _conclude(self, courses: Sequence[Course]) -> None:
         for course in courses:
-            if course.error:
+            if course.error and course.applied is None:
                 continue
             if self.manner.forget and (course.applied is None or course.applied.succeeded):
-                await forget_if_empty(
-                    self.workspace, course.planned, course.applied or Applied(course.planned.plan, ())
-                )
+                applied = course.applied or Applied(course.planned.plan, ())
+                forgotten = await forget_if_empty(self.workspace, course.planned, applied, data=self.manner.data)
+                course.destroyed = forgotten and self.manner.data
             course.status = (await status(self.workspace, [course.environment]))[0]
 
     def _show(self, courses: Sequence[Course], *, stopped: bool) -> None:
         for course in courses:
-            if not course.view.changes:
+            if not course.view.changes and not course.error:
                 out().print(f"{course.environment}: nothing to do.", soft_wrap=True)
-            if course.error:
-                show_error(err(), course.error)
+            if carried := course.carried_over:
+                before, now = (revision or "nothing" for revision in carried)
+                err().print(f"{course.environment}: carried over from {before} to {now}.", soft_wrap=True)
             for result in course.applied.changes if course.applied else ():
                 if result.fate is not Fate.COMMITTED:
                     show_failure(err(), self._failure(course, result.change.number, stopped=stopped))
                 elif result.unfinished:
                     err().print(unfinished_text(course.environment, result), soft_wrap=True)
+            if course.error:
+                show_error(err(), course.error)
+            if self.manner.data:
+                err().print(_fate_of_data(course), soft_wrap=True)
             if course.status and self._worth_a_table(course):
                 for line in environment_lines(course.status):
                     out().print(line, soft_wrap=True)
@@ -178,12 +237,24 @@ class Changing:
         taken = self.progress.taken.get((course.environment, number), {})
         return Failure(
             course.environment,
-            course.view.parent,
+            _revision(course.environment, course.applied.plan.parent),
             result,
             switches.seconds if switches else None,
             stopped=stopped,
             taken=tuple(taken.values()),
+            interrupted=tuple(sorted(self.progress.interrupted.get((course.environment, number), ()))),
+            status=course.status,
         )
+
+
+def _revision(environment: str, number: int) -> str:
+    return f"{environment}@{number}" if number else ""
+
+
+def _fate_of_data(course: Course) -> Text:
+    if course.destroyed:
+        return Text(f"{course.environment}: its data are destroyed.")
+    return Text(f"{course.environment}: its data were not destroyed, for not all of it is gone.", style="bold red")
 
 
 def _duration(seconds: float) -> str:

@@ -140,7 +140,9 @@ class ChangeObject:
 class EnvironmentResult:
     """What a command did to one environment. `recovered` are components that a vanished command had left.
 
-    `status` is how it stands now; `error` why it could not be changed at all.
+    `status` is how it stands now; `error` why it, or a part of it, could not be changed at all. `carried_over` is the
+    revision that the plan was made for, where it was applied to a newer one that does not touch it.
+    `data` are components and resources whose data stay after `down`, or were destroyed if `data_destroyed` says so.
     """
 
     environment: str
@@ -149,6 +151,9 @@ class EnvironmentResult:
     changes: tuple[ChangeObject, ...] = ()
     status: EnvironmentStatus | None = None
     error: ErrorObject | None = None
+    carried_over: str | None = None
+    data: tuple[str, ...] = ()
+    data_destroyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +233,57 @@ class ExecDocument:
 
 @dataclass(frozen=True, slots=True)
 class RecoverDocument:
-    """The components that were put in order; none if nothing was left behind."""
+    """The components that were put in order, none if nothing was left behind; and how the environment stands now."""
 
     environment: str
     components: tuple[str, ...]
+    status: EnvironmentStatus
     schema: Literal["tidegate/recover/1"] = "tidegate/recover/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDocument:
+    """The components whose change went on to its end, and how the environment stands now."""
+
+    environment: str
+    components: tuple[str, ...]
+    status: EnvironmentStatus
+    schema: Literal["tidegate/resume/1"] = "tidegate/resume/1"
+
+
+@dataclass(frozen=True, slots=True)
+class UndoDocument:
+    """The components whose change was undone or, where it was committed, finished; and how the environment stands."""
+
+    environment: str
+    components: tuple[str, ...]
+    status: EnvironmentStatus
+    schema: Literal["tidegate/undo/1"] = "tidegate/undo/1"
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonDocument:
+    """The components whose change was given up, and how the environment stands now; its revision says what is there."""
+
+    environment: str
+    components: tuple[str, ...]
+    status: EnvironmentStatus
+    schema: Literal["tidegate/abandon/1"] = "tidegate/abandon/1"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDocument:
+    """One run of a task. `run` is its name, `status` its exit status (null if it did not end or nobody saw it),
+    `output` what it printed, `failure` why it did not get through."""
+
+    environment: str
+    task: str
+    run: str
+    status: int | None
+    seconds: float
+    output: tuple[str, ...]
+    failure: ErrorObject | None
+    schema: Literal["tidegate/run/1"] = "tidegate/run/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +316,11 @@ Document = (
     | HistoryDocument
     | LogsDocument
     | ExecDocument
+    | RunDocument
     | RecoverDocument
+    | ResumeDocument
+    | UndoDocument
+    | AbandonDocument
     | PruneDocument
     | VersionDocument
     | ErrorDocument

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from tidegate import __version__
+from tidegate.cli.commands.abandon import abandon
 from tidegate.cli.commands.apply import apply
 from tidegate.cli.commands.check import check
 from tidegate.cli.commands.down import down
@@ -26,8 +27,11 @@ from tidegate.cli.commands.prune import prune
 from tidegate.cli.commands.recover import recover
 from tidegate.cli.commands.release import release
 from tidegate.cli.commands.releases import releases
+from tidegate.cli.commands.resume import resume
+from tidegate.cli.commands.run import run as run_
 from tidegate.cli.commands.schema import schema
 from tidegate.cli.commands.status import status
+from tidegate.cli.commands.undo import undo
 from tidegate.cli.commands.up import up
 from tidegate.cli.plain_help import PlainCommand, PlainGroup
 from tidegate.cli.session import Invocation
@@ -39,7 +43,17 @@ _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 PANELS: dict[str, dict[str, Callable[..., int]]] = {
     "Begin": {"init": init, "check": check, "schema": schema},
-    "Change": {"plan": plan, "up": up, "apply": apply, "recover": recover, "down": down},
+    "Change": {
+        "plan": plan,
+        "up": up,
+        "apply": apply,
+        "run": run_,
+        "recover": recover,
+        "resume": resume,
+        "undo": undo,
+        "abandon": abandon,
+        "down": down,
+    },
     "Look": {"status": status, "history": history, "logs": logs, "exec": exec_},
     "Releases": {"release": release, "releases": releases, "prune": prune},
 }

@@ -33,6 +33,12 @@ def _components(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in (project.components if project else ()) if name.startswith(incomplete)]
 
 
+def _tasks(ctx: typer.Context, incomplete: str) -> list[str]:
+    project = _project(ctx)
+    components = project.components if project else {}
+    return [name for name, each in components.items() if each.kind == "task" and name.startswith(incomplete)]
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document (see `tidegate schema output`).")]
 Environment = Annotated[
     str, typer.Argument(metavar="ENV", help="An environment of tidegate.yaml.", autocompletion=_environments)
@@ -64,6 +70,25 @@ Only = Annotated[
         "--only", metavar="COMPONENT", help="Only this component; may be repeated.", autocompletion=_components
     ),
 ]
+Ran = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--ran",
+        metavar="COMPONENT",
+        help="The migration of this component did all it should; may be repeated.",
+        autocompletion=_components,
+    ),
+]
+NotRan = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--not-ran",
+        metavar="COMPONENT",
+        help="The migration of this component did nothing, or what it did is taken back; may be repeated.",
+        autocompletion=_components,
+    ),
+]
+Task = Annotated[str, typer.Argument(metavar="TASK", help="A component of kind task.", autocompletion=_tasks)]
 WithNeeds = Annotated[bool, typer.Option("--with-needs", help="With --only: also all that those components need.")]
 Remove = Annotated[
     list[str] | None,

@@ -25,6 +25,9 @@ def results(courses: Sequence[Course], progress: ProgressView) -> tuple[Environm
             ),
             status=course.status,
             error=error_object(course.error) if course.error else None,
+            carried_over=course.carried_over[0] if course.carried_over else None,
+            data=course.data,
+            data_destroyed=course.destroyed,
         )
         for course in courses
     )

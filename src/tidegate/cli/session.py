@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Never, Self, TypeVar
 
 import anyio
 import typer
@@ -52,9 +52,19 @@ def in_workspace(context: typer.Context, work: Callable[[Workspace], Awaitable[T
 
 
 async def check_environment(workspace: Workspace, name: str) -> None:
-    """Raises `UsageError` for an environment that neither tidegate.yaml nor the store knows."""
-    if name not in {record.name for record in await workspace.store.environments()}:
+    """Raises `UsageError` for an environment that neither tidegate.yaml nor its store knows."""
+    if name not in {record.name for record in await workspace.at(name).store.environments()}:
         workspace.environment(name)
+
+
+async def touched_environments(workspace: Workspace) -> set[str]:
+    """All environments that were ever changed, wherever they are kept."""
+    return {
+        record.name
+        for one in workspace.everywhere()
+        for record in await one.store.environments()
+        if workspace.at(record.name) is one
+    }
 
 
 def confirm(question: str) -> bool:
@@ -70,12 +80,14 @@ def confirm(question: str) -> bool:
 class Interruption:
     """Ctrl-C and SIGTERM while it is entered: the first stops what goes forward, the second leaves at once.
 
-    While there is no executor, `scope` is cancelled: nothing was changed yet. `asked` says whether it happened.
+    While there is no executor, `scope` is cancelled. `asked` says whether it happened. `going_on` gives what to say
+    where the work goes on by itself without this command, which then leaves at once; "" where it does not.
     """
 
     say: Callable[[str], None]
     leave: Callable[[], None]
     environments: tuple[str, ...] = ()
+    going_on: Callable[[], str] = str
     executors: list[Executor] = field(default_factory=list)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     asked: bool = False
@@ -95,12 +107,10 @@ class Interruption:
 
     def _stop(self) -> None:
         names = " ".join(self.environments)
+        if text := self.going_on():
+            self._leave(text)
         if self.asked:
-            self.leave()
-            self.say(f"Left as it is. `tidegate recover {names}` puts it in order.")
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(1)  # undo is shielded from everything else, and that is what was asked to be left
+            self._leave(f"Left as it is. `tidegate recover {names}` puts it in order.")
         self.asked = True
         if not self.executors:
             self.scope.cancel()
@@ -108,6 +118,13 @@ class Interruption:
         self.say(f"Stopping: putting everything back … (Ctrl-C again to leave it to `tidegate recover {names}`)")
         for executor in self.executors:
             executor.stop()
+
+    def _leave(self, text: str) -> Never:
+        self.leave()
+        self.say(text)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)  # undo is shielded from everything else, and that is what was asked to be left
 
 
 def refuse_without_terminal(what: str) -> UsageError:

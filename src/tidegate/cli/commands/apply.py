@@ -20,8 +20,9 @@ def apply(
 ) -> int:
     """Carry out a saved plan, exactly.
 
-    Refused if the environment moved on since the plan was made. Otherwise as `up`: everything together, put back if
-    anything fails.
+    If the environment moved on since the plan was made, it is carried over to the newer revision where nobody touched
+    the components of the plan and those they are wired to; otherwise it is refused, with who did, when and what. Then
+    as `up`: everything together, put back if anything fails.
 
     Examples:
 
@@ -41,7 +42,7 @@ def apply(
     saved = read(invocation(ctx).folder / file)
 
     async def work(workspace: Workspace) -> int:
-        changing = Changing(workspace, Manner("apply", yes=yes, json=json, why=why))
+        changing = Changing(workspace, Manner("apply", yes=yes, json=json, why=why), made_on=saved.parent)
 
         async def plan(_: ProgressView, __: str) -> Planned:
             return await plan_saved(workspace, saved)

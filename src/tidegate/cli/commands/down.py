@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import check_environment, in_workspace
+from tidegate.cli.session import check_environment, in_workspace, touched_environments
 from tidegate.errors import UsageError
 
 
@@ -15,13 +15,17 @@ def down(
     ctx: typer.Context,
     environments: options.EnvironmentsToTakeDown = None,
     all_: Annotated[bool, typer.Option("--all", help="Every environment that has anything.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Destroy data folders too, and what is known of migrations and tasks.")
+    ] = False,
     yes: options.Yes = False,
     why: options.Why = "",
     json: options.Json = False,
 ) -> int:
     """Take environments down: everything in them is drained, stopped and removed.
 
-    History and releases stay, so `tidegate up` brings the same back. Asks first; without a terminal it needs --yes.
+    History, releases and data stay, so `tidegate up` brings the same back. With --data the folders of components and
+    resources that have data are destroyed as well, for ever. Asks first; without a terminal it needs --yes.
 
     Examples:
 
@@ -30,6 +34,8 @@ def down(
       tidegate down dev stage --yes
 
       tidegate down --all --yes       nothing is left running
+
+      tidegate down dev --data        and nothing of its data is left
 
     Exit status: 0 done or nothing to do, 1 not possible or not confirmed, 64 wrong use.
     """
@@ -49,15 +55,14 @@ def down(
 
     async def work(workspace: Workspace) -> int:
         known = {found.environment: found for found in await status(workspace)}
-        touched = {record.name for record in await workspace.store.environments()}  # also by a first `up` that failed
+        touched = await touched_environments(workspace)  # also by a first `up` that failed
         up = [name for name, found in known.items() if name in touched or found.components or found.problem]
         names = list(dict.fromkeys(environments or up))
         for name in names:
             await check_environment(workspace, name)
-        changing = Changing(
-            workspace,
-            Manner(f"take {', '.join(names)} down", yes=yes, json=json, always_ask=True, forget=True, why=why),
-        )
+        what = f"take {', '.join(names)} down{' and destroy the data' if data else ''}"
+        manner = Manner(what, yes=yes, json=json, always_ask=True, forget=True, data=data, why=why)
+        changing = Changing(workspace, manner)
 
         async def plan(_: ProgressView, environment: str) -> Planned:
             return await plan_down(workspace, environment)

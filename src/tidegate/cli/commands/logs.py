@@ -8,7 +8,7 @@ import typer
 
 from tidegate.cli import options
 from tidegate.cli.session import in_workspace
-from tidegate.errors import TidegateError, UsageError
+from tidegate.errors import UsageError
 
 
 def logs(
@@ -19,10 +19,11 @@ def logs(
     lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="Last lines of each instance.")] = 100,
     json: options.Json = False,
 ) -> int:
-    """Show what instances print, each line with the name of its instance.
+    """Show what instances and tasks print, each line with the name of its instance or run.
 
-    Without -e it is the environment that is up, if there is one only. Instead of a component a group can be named, also
-    one that is gone, such as backend-r3 of a change that was put back.
+    Without -e it is the environment that is up, if there is one only. Of a task it is the last run. Instead of a
+    component a group can be named, also one that is gone, such as backend-r3 of a change that was put back; and a run,
+    such as a migration, by the name that `tidegate status` shows.
 
     Examples:
 
@@ -32,36 +33,42 @@ def logs(
 
       tidegate logs -e dev backend-r3
 
+      tidegate logs -f -e dev seed      a task, until it has ended
+
     Exit status: 0 shown, 1 not possible, 64 wrong use.
     """
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import LogObject, LogsDocument
-    from tidegate.cli.log_choice import choose_environment, choose_groups
+    from tidegate.cli.log_choice import choose, choose_environment
+    from tidegate.cli.log_lines import lines_of
     from tidegate.cli.output import write
     from tidegate.cli.views.console import err, out
     from tidegate.cli.views.logs import LogView
-    from tidegate.ports.target import FollowsLogs
+    from tidegate.ports.target import LogLine
 
     if follow and json:
         raise UsageError("cannot follow as JSON", "--json prints one document, --follow never ends.")
 
     async def work(workspace: Workspace) -> int:
-        if not isinstance(workspace.target, FollowsLogs):
-            raise TidegateError("cannot show logs", "This target does not keep any.")
         chosen = await choose_environment(workspace, environment)
-        groups = await choose_groups(workspace, chosen, tuple(components or ()))
-        found = workspace.target.logs(chosen, groups, tail=lines, follow=follow)
-        if json:
-            kept = [LogObject(each.component, each.instance, each.text) async for each in found]
-            write(LogsDocument(chosen, tuple(kept)))
-            return 0
-        view = LogView(out(), groups)
+        choice = await choose(workspace, chosen, tuple(components or ()))
+        kept: list[LogObject] = []
+        view = LogView(out(), (*choice.groups, *choice.runs))
         shown = False
-        async for each in found:
-            view.show(each)
+
+        def show(line: LogLine) -> None:
+            nonlocal shown
             shown = True
-        if not shown:
-            err().print(f"Nothing was printed by {', '.join(group.name for group in groups)}.", soft_wrap=True)
+            if json:
+                kept.append(LogObject(line.component, line.instance, line.text))
+            else:
+                view.show(line)
+
+        await lines_of(workspace, chosen, choice, show, tail=lines, follow=follow)
+        if json:
+            write(LogsDocument(chosen, tuple(kept)))
+        elif not shown:
+            err().print(f"Nothing was printed by {', '.join(choice.names)}.", soft_wrap=True)
         return 0
 
     try:

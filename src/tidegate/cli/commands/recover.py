@@ -12,7 +12,8 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
     """Put an environment in order after a command vanished in the middle, or could not undo.
 
     What was not committed is put back, what was committed is finished. Refused while the other command still lives.
-    The next `up` or `down` does the same by itself.
+    The next `up` or `down` does the same by itself, but for changes that are unsettled: those only by hand, with this
+    command, or with `resume`, `undo`, `abandon`, which let you choose the direction.
 
     Examples:
 
@@ -20,23 +21,22 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
 
     Exit status: 0 in order, 1 not possible, 64 wrong use.
     """
+    from tidegate.app.inspect import EnvironmentStatus
     from tidegate.app.settling import recover_environment
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import RecoverDocument
-    from tidegate.cli.output import write
-    from tidegate.cli.views.console import err, out
-    from tidegate.cli.views.progress import ProgressView
+    from tidegate.cli.settling import Names, Telling, settle_and_tell
+    from tidegate.execution.progress import Reporter
+
+    def line(names: Names, _: EnvironmentStatus) -> str:
+        return f"{environment}: {', '.join(names)} put in order." if names else f"{environment}: nothing to recover."
 
     async def work(workspace: Workspace) -> int:
         await check_environment(workspace, environment)
-        with ProgressView(err()) as progress:
-            settled = tuple(await recover_environment(workspace, environment, progress.step, by_hand=True))
-        if json:
-            write(RecoverDocument(environment, settled))
-        elif settled:
-            out().print(f"{environment}: {', '.join(settled)} put in order.", soft_wrap=True)
-        else:
-            out().print(f"{environment}: nothing to recover.", soft_wrap=True)
-        return 0
+
+        async def act(report: Reporter) -> Names:
+            return await recover_environment(workspace, environment, report, by_hand=True)
+
+        return await settle_and_tell(workspace, environment, act, Telling(line, RecoverDocument, json))
 
     return in_workspace(ctx, work)

@@ -26,7 +26,8 @@ def up(
 
     Makes the releases that this checkout says, starts what differs beside what runs, switches all of it at once,
     watches it for a while and removes the old. If anything fails, or on Ctrl-C, everything is put back. Components that
-    this checkout does not have are left alone. Running it again when nothing differs does nothing.
+    this checkout does not have are left alone. Running it again when nothing differs does nothing. Where a former
+    change is unsettled, everything that it does not touch goes on; the rest says how to settle it.
 
     Asks only where something goes away (--remove); without a terminal that needs --yes.
 
@@ -40,22 +41,34 @@ def up(
 
     Exit status: 0 done or nothing to do, 1 put back or not possible, 64 wrong use.
     """
+    from dataclasses import replace
+
+    from tidegate.app.beside import untouched
     from tidegate.app.change import Selection, plan_up
     from tidegate.app.planned import Planned
     from tidegate.app.workspace import Workspace
     from tidegate.cli.changing import Changing, Manner
     from tidegate.cli.views.progress import ProgressView
+    from tidegate.errors import RunInterrupted
 
     selection = Selection(tuple(only or ()), with_needs, tuple(remove or ()))
 
     async def work(workspace: Workspace) -> int:
         for name in environments:
             workspace.environment(name)
-        manner = Manner("apply", yes=yes, json=json, dry_run=dry_run, full=verbose, why=why)
+        manner = Manner("apply", yes=yes, json=json, dry_run=dry_run, full=verbose, beside=True, why=why)
         changing = Changing(workspace, manner)
 
         async def plan(progress: ProgressView, environment: str) -> Planned:
-            return await plan_up(workspace, environment, selection, build=None if dry_run else progress.build)
+            build = None if dry_run else progress.build
+            try:
+                return await plan_up(workspace, environment, selection, build=build)
+            except RunInterrupted as error:
+                others = await untouched(workspace, environment)
+                if selection.only or not others:
+                    raise
+                changing.held_up[environment] = error
+                return await plan_up(workspace, environment, replace(selection, only=others), build=build)
 
         courses = await changing.run(list(dict.fromkeys(environments)), plan)
         if json:

@@ -8,20 +8,20 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegate.cli.views.console import clean
-from tidegate.model.address import GroupAddress
+from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.ports.target import LogLine
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 
 
 class LogView:
-    """Shows lines as they come."""
+    """Shows lines of these groups and runs as they come."""
 
-    def __init__(self, console: Console, groups: Sequence[GroupAddress]) -> None:
+    def __init__(self, console: Console, sources: Sequence[GroupAddress | RunAddress]) -> None:
         self._console = console
-        components = sorted({group.component for group in groups})
+        components = sorted({each.component for each in sources})
         self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(components)}
-        self._width = max((len(group.name) for group in groups), default=0) + 2  # ".1"
+        self._width = max((len(each.name) for each in sources), default=0) + 2  # ".1"
 
     def show(self, line: LogLine) -> None:
         """One line."""

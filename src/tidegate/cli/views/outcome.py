@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from tidegate.app.inspect import EnvironmentStatus
 from tidegate.cli.views.console import clean
+from tidegate.cli.views.errors import error_text
+from tidegate.cli.views.hanging import ways_out
 from tidegate.cli.views.listing import Fields
 from tidegate.cli.views.progress import Taken
 from tidegate.errors import ClaimLost, GatewayRefused, OldEpoch, StepFailed, StoreError, TargetError, TidegateError
 from tidegate.execution.progress import ChangeResult, Fate, Moment
 from tidegate.model.digest import short
 from tidegate.model.plan import PlannedStep
-from tidegate.model.step import Retire, Route, Scale, Start
+from tidegate.model.step import Replace, Retire, Revert, Route, Scale, Start
 
 LOG_LINES = 10  # without empty ones; Node.js prints that much from the line that says why on
 DETAIL_LINES = 4
@@ -33,7 +36,8 @@ class Failure:
     """A change that did not get through. `parent` names the revision below it, "" if there was none.
 
     `switched` says for how many seconds users met the new releases; None if they never did. `taken` are the steps
-    that were begun, those of undo last.
+    that were begun, those of undo last; `interrupted` are components whose old instances were stopped. `status` is how
+    the environment stands now, where that could be seen.
     """
 
     environment: str
@@ -42,6 +46,8 @@ class Failure:
     switched: float | None = None
     stopped: bool = False
     taken: tuple[Taken, ...] = ()
+    interrupted: tuple[str, ...] = ()
+    status: EnvironmentStatus | None = None
 
 
 def show_failure(console: Console, failure: Failure) -> None:
@@ -49,6 +55,18 @@ def show_failure(console: Console, failure: Failure) -> None:
     unsettled = failure.result.fate is Fate.UNSETTLED
     console.print(_headline(failure), soft_wrap=True)
     console.print(Fields(_unsettled(failure) if unsettled else _undone(failure)), soft_wrap=True)
+    if unsettled and failure.status:
+        for claim in failure.status.claims:
+            if claim.unsettled and claim.number == failure.result.change.number:
+                console.print("Choose:", soft_wrap=True)
+                console.print(ways_out(failure.status, claim), soft_wrap=True)
+
+
+def show_trouble(console: Console, error: TidegateError) -> None:
+    """An error with the last lines of what the component at fault printed, if it tells any."""
+    console.print(error_text(error), soft_wrap=True)
+    if log := _log(error):
+        console.print(Fields(log), soft_wrap=True)
 
 
 def unfinished_text(environment: str, result: ChangeResult) -> Text:
@@ -95,10 +113,14 @@ def _undone(failure: Failure) -> list[tuple[str, Text]]:
     if (error := failure.result.failure) and error.hint:
         rows.append(("Hint", Text(clean(error.hint))))
     rows.append(("Put back", Text(_put_back(failure.result.put_back))))
-    if failure.switched is None:
+    if failure.interrupted:
+        names = ", ".join(failure.interrupted)
+        rows.append(("Users", Text(f"nobody served as {names} until the old one ran again", style="yellow")))
+    if failure.switched is not None:
+        users = "" if failure.interrupted else "Users"
+        rows.append((users, Text(f"met the new releases for {failure.switched:.1f} s, until the switch back")))
+    elif not failure.interrupted:
         rows.append(("Users", Text("were not affected: the switch had not happened", style="green")))
-    else:
-        rows.append(("Users", Text(f"met the new releases for {failure.switched:.1f} s, until the switch back")))
     rows.append(("Stays", Text(_stays(failure))))
     rows.append(("Next", Text(_next(failure), style="cyan")))
     return rows
@@ -113,9 +135,7 @@ def _unsettled(failure: Failure) -> list[tuple[str, Text]]:
         rows.append(("", Text(f"{earlier} earlier steps", style="dim")))
     for taken in failure.taken[-STEP_LINES:]:
         rows.append((_MOMENTS[taken.moment], Text(clean(taken.text), no_wrap=True, overflow="ellipsis")))
-    rows.append(
-        ("Next", Text(f"tidegate status {failure.environment}\ntidegate recover {failure.environment}", "cyan"))
-    )
+    rows.append(("Next", Text(f"tidegate status {failure.environment}", "cyan")))
     return rows
 
 
@@ -123,13 +143,18 @@ def _why(error: TidegateError | None) -> list[tuple[str, Text]]:
     if error is None:
         return []
     where = f"{error.address}: " if error.address else ""
-    rows = [("Why", Text(f"{clean(where)}{_limited(error, DETAIL_LINES)}"))]
-    if isinstance(error, StepFailed) and error.log:
-        full = [line for line in error.log if line.strip()] or [""]
-        *before, last = [clean(line).replace("\n", " ") for line in full[-LOG_LINES:]]
-        if before:
-            rows.append(("Log", Text("\n".join(before), style="dim", no_wrap=True, overflow="ellipsis")))
-        rows.append(("" if before else "Log", Text(last, style="dim")))  # whole: it mostly says what is wrong
+    return [("Why", Text(f"{clean(where)}{_limited(error, DETAIL_LINES)}")), *_log(error)]
+
+
+def _log(error: TidegateError) -> list[tuple[str, Text]]:
+    if not isinstance(error, StepFailed) or not error.log:
+        return []
+    rows = []
+    full = [line for line in error.log if line.strip()] or [""]
+    *before, last = [clean(line).replace("\n", " ") for line in full[-LOG_LINES:]]
+    if before:
+        rows.append(("Log", Text("\n".join(before), style="dim", no_wrap=True, overflow="ellipsis")))
+    rows.append(("" if before else "Log", Text(last, style="dim")))  # whole: it mostly says what is wrong
     return rows
 
 
@@ -146,8 +171,10 @@ def _put_back(steps: Sequence[PlannedStep]) -> str:
     texts = []
     if back := [move.to.name for move in routed if move.to]:
         texts.append(f"traffic to {', '.join(back)}")
-    if started := [planned.step.group.name for planned in steps if isinstance(planned.step, Start)]:
+    if started := [planned.step.group.name for planned in steps if isinstance(planned.step, Start | Replace)]:
         texts.append(f"started {', '.join(started)}")
+    if reverted := [planned.step.run.name for planned in steps if isinstance(planned.step, Revert)]:
+        texts.append(f"took back {', '.join(reverted)}")
     if gone := [planned.step.group.name for planned in steps if isinstance(planned.step, Retire | Scale)]:
         texts.append(f"removed {', '.join(gone)}")
     return "; ".join(texts) or "nothing had been changed yet"
@@ -167,9 +194,9 @@ def _next(failure: Failure) -> str:
     error = failure.result.failure
     component = _component(error)
     lines = []
-    if isinstance(error, StepFailed) and "." in error.instance:
-        group = error.instance.rpartition("/")[2].rpartition(".")[0]
-        lines.append(f"tidegate logs -e {environment} {group}")
+    if isinstance(error, StepFailed) and error.instance:
+        name = error.instance.rpartition("/")[2].partition(".")[0]  # a group, or a run
+        lines.append(f"tidegate logs -e {environment} {name}")
     elif component:
         lines.append(f"tidegate logs -e {environment} {component}")
     return clean("\n".join([*lines, f"tidegate plan {environment}"]))

@@ -57,19 +57,22 @@ class Taken:
 class ProgressView:
     """Takes what builds and steps report, and shows it while it is entered.
 
-    `switches` and `taken` keep, by environment and number of the change, what the screen of a failure has to tell.
+    `switches`, `taken` and `interrupted` (components whose old instances were stopped) keep, by environment and number
+    of the change, what the screen of a failure has to tell. `live`: lines that move, where the console is a terminal.
     """
 
     console: Console
     switches: dict[tuple[str, int], Switches] = field(default_factory=dict)
     taken: dict[tuple[str, int], dict[tuple[bool, str], Taken]] = field(default_factory=dict)
+    interrupted: dict[tuple[str, int], set[str]] = field(default_factory=dict)
+    live: bool = True
     _rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
     _undoing: set[tuple[str, int]] = field(default_factory=set)
     _live: Live | None = None
 
     def __enter__(self) -> Self:
         self._rows.clear()
-        if self.console.is_terminal and not self.console.is_dumb_terminal:
+        if self.live and self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self.render, console=self.console, refresh_per_second=_REFRESH, transient=True
             )
@@ -118,6 +121,8 @@ class ProgressView:
         back = change in self._undoing
         if isinstance(step, Route) and progress.moment is Moment.DONE:
             self._switched(change, back=back)
+        if isinstance(step, Replace) and step.stops and not back:
+            self.interrupted.setdefault(change, set()).add(step.group.component)
         steps = self.taken.setdefault(change, {})
         steps.setdefault((back, progress.step.id), Taken(in_words(step))).moment = progress.moment
         for component in rows_of(step):
@@ -148,7 +153,7 @@ class ProgressView:
         if back:
             switches.back = time.monotonic()
         else:
-            switches.there = time.monotonic()
+            switches.there = switches.there or time.monotonic()  # the first wave
 
     def _row(self, environment: str, component: str) -> _Row:
         return self._rows.setdefault((environment, component), _Row("", time.monotonic()))

@@ -5,42 +5,59 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from rich.console import RenderableType
 from rich.text import Text
 
-from tidegate.app.inspect import ComponentStatus, EnvironmentStatus, PinDifference, ReleaseLine, RevisionLine
+from tidegate.app.inspect import (
+    ComponentStatus,
+    EnvironmentStatus,
+    PinDifference,
+    ReleaseLine,
+    ResourceStatus,
+    RevisionLine,
+    RunStatus,
+)
 from tidegate.app.prune import Pruned
 from tidegate.app.release import Released
 from tidegate.cli.views.console import clean
+from tidegate.cli.views.hanging import claim_lines
 from tidegate.cli.views.listing import Listing
+from tidegate.model.component import Kind
 from tidegate.model.digest import short
-from tidegate.model.holder import holder_in_words
 
 _STATES = {
     "running": "green",
+    "ready": "green",
+    "healthy": "green",
+    "done": "green",
     "moving": "cyan",
     "degraded": "yellow",
+    "starting": "yellow",
+    "interrupted": "bold red",
     "crash-looping": "bold red",
+    "unsettled": "bold red",
+    "failed": "red",
     "absent": "red",
     "unpinned": "magenta",
 }
 
 
-def environment_lines(status: EnvironmentStatus) -> list[Text | Listing]:
-    """One environment: its heading, what is wrong with it, its components."""
+def environment_lines(status: EnvironmentStatus) -> list[RenderableType]:
+    """One environment: its heading, what is wrong with it, its components, its resources, what was run."""
     head = Text.assemble((status.environment, "bold"), f"  {status.revision or 'never brought up'}")
-    lines: list[Text | Listing] = [head]
+    lines: list[RenderableType] = [head]
     if status.problem:
         lines.append(Text(f"  cannot be seen: {clean(status.problem)}", style="bold red"))
     for claim in status.claims:
-        names = ", ".join(claim.components)
-        hint = f"if that is gone: tidegate recover {status.environment}"
-        lines.append(
-            Text(f"  {names}: being changed by {clean(holder_in_words(claim.holder))}; {hint}", style="yellow")
-        )
+        lines += claim_lines(status, claim)
     if status.components:
         lines.append(components_table(status.components))
     elif status.revision and not status.problem:
         lines.append(Text("  nothing runs here"))
+    if status.resources:
+        lines.append(resources_table(status.resources))
+    if status.runs:
+        lines.append(runs_table(status.runs))
     return lines
 
 
@@ -48,13 +65,33 @@ def components_table(components: Sequence[ComponentStatus]) -> Listing:
     """Component, state, release, healthy instances, address."""
     rows: list[Sequence[str | Text]] = []
     for each in components:
-        state = Text(each.state, style=_STATES.get(each.state, ""))
-        restarts = sum(instance.restarts for instance in each.instances)
-        if restarts:
-            state.append(f" ({restarts} restart{'s' if restarts > 1 else ''})", style="yellow")
+        state = _state(each.state, sum(instance.restarts for instance in each.instances))
         release = each.release + (" dirty" if each.dirty and each.commit else "")
-        rows.append((each.component, state, release, f"{each.healthy}/{each.replicas}", each.address))
+        healthy = "-" if each.kind == Kind.TASK else f"{each.healthy}/{each.replicas}"
+        rows.append((each.component, state, release, healthy, each.address or each.kind))
     return Listing(("component", "state", "release", "healthy", "address"), rows)
+
+
+def resources_table(resources: Sequence[ResourceStatus]) -> Listing:
+    """What the environment runs for its components: resource, state, address."""
+    rows = [(each.name, _state(each.state, each.restarts), clean(each.url)) for each in resources]
+    return Listing(("resource", "state", "address"), rows)
+
+
+def runs_table(runs: Sequence[RunStatus]) -> Listing:
+    """The last run of each task, and migrations that did not end well."""
+    rows = []
+    for each in runs:
+        status = "-" if each.status is None else str(each.status)
+        rows.append((each.name, _state(each.state), each.component, each.what, status))
+    return Listing(("run", "state", "of", "what", "exit status"), rows)
+
+
+def _state(state: str, restarts: int = 0) -> Text:
+    text = Text(state, style=_STATES.get(state, ""))
+    if restarts:
+        text.append(f" ({restarts} restart{'s' if restarts > 1 else ''})", style="yellow")
+    return text
 
 
 def history_table(lines: Sequence[RevisionLine]) -> Listing:

@@ -1,0 +1,75 @@
+"""Changes under way and changes that hang: who has them, how far they came, and the ways out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tidegate.app.hanging import ClaimStatus, StepStatus
+from tidegate.app.inspect import EnvironmentStatus
+from tidegate.cli.views.console import clean
+from tidegate.cli.views.listing import Fields
+from tidegate.model.component import RunKind
+from tidegate.model.holder import holder_in_words
+from tidegate.model.observed import RunState
+
+_STYLES = {"done": "green", "failed": "bold red", "begun": "yellow", "waiting": "dim"}
+
+
+def claim_lines(status: EnvironmentStatus, claim: ClaimStatus) -> list[Text | Fields]:
+    """One claim: that it is under way, or each of its steps and how to get out."""
+    names = ", ".join(claim.components)
+    if not claim.unsettled:
+        doing = "recovered" if claim.recovering else "changed"
+        hint = f"if that is gone: tidegate recover {status.environment}"
+        return [
+            Text(f"  {names}: being {doing} by {clean(holder_in_words(claim.holder))}; {hint}", style="yellow"),
+        ]
+    return [
+        Text(f"  {names}: unsettled. A change could neither be finished nor be undone:", style="bold red"),
+        *(Text(f"    {line}") for line in clean(claim.unsettled).splitlines()),
+        Fields([step_row(step) for step in claim.steps]),
+        Text(f"  Nobody can change {names} until you choose:"),
+        ways_out(status, claim),
+    ]
+
+
+def ways_out(status: EnvironmentStatus, claim: ClaimStatus) -> Fields:
+    """The three ways out, as commands that are right for this claim."""
+    environment = status.environment
+    several = len(unsettled(status)) > 1
+    only = f" --only {claim.components[0]}" if several else ""
+    unseen = sorted(
+        {
+            run.component
+            for run in status.runs
+            if run.state == RunState.INTERRUPTED and run.what != RunKind.TASK and run.component in claim.components
+        }
+    )
+    rows = [
+        (f"{goal}{meaning}", f"tidegate {what} {environment}{only}{said}")
+        for what, goal in (("resume", "go on to the end"), ("undo", "go back to what was before"))
+        for said, meaning in _answers(unseen)
+    ]
+    rows.append(("keep what is there now", f'tidegate abandon {environment}{only} --because "…"'))
+    return Fields([(goal, Text(command, style="cyan", no_wrap=True, overflow="ignore")) for goal, command in rows])
+
+
+def unsettled(status: EnvironmentStatus) -> Sequence[ClaimStatus]:
+    """The claims of an environment that are unsettled."""
+    return [claim for claim in status.claims if claim.unsettled]
+
+
+def _answers(unseen: Sequence[str]) -> Sequence[tuple[str, str]]:
+    """What may be said of runs that nobody saw end, and what that means."""
+    if not unseen:
+        return (("", ""),)
+    ran, not_ran = ("".join(f" {said} {name}" for name in unseen) for said in ("--ran", "--not-ran"))
+    return ((ran, ", it did all"), (not_ran, ", it did not"))
+
+
+def step_row(step: StepStatus) -> tuple[str, Text]:
+    """A step and its state."""
+    state = f"undo {step.state}" if step.undo else step.state
+    return state, Text(clean(step.text), style=_STYLES.get(step.state, ""), no_wrap=True, overflow="ellipsis")
