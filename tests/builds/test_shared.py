@@ -144,16 +144,21 @@ async def test_a_virtual_environment_runs_at_another_place(here: Machine, there:
 
 
 async def test_what_was_fetched_is_the_release_that_was_built(here: Machine, there: Machine) -> None:
-    """Its digest is that of the artifact, files, modes, links and empty folders are as they were; byte code and what
-    programs wrote later are left behind; fetched once, it is not fetched again."""
+    """Its digest is that of the artifact, files, modes, links and empty folders are as they were; byte code
+    is left behind; fetched once, it is not fetched again."""
     artifact = await here.build(
-        "mkdir -p empty closed __pycache__; touch __pycache__/x.pyc closed/file; chmod 555 closed"
+        command=(
+            "mkdir -p empty closed __pycache__; touch __pycache__/x.pyc; ln -s $PWD/main.py closed/link;"
+            'echo "$PWD" > closed/file; chmod 444 closed/file; chmod 555 closed'
+        )
     )
     assert artifact.release == digest("release", "1")
     tree = await there.artifacts.verify(artifact)
     assert tree.is_relative_to(there.folder)
     assert sorted(path.name for path in (tree / "app").iterdir()) == ["closed", "empty", "link", "main.py", "run.sh"]
     assert (tree / "app" / "closed").stat().st_mode & 0o777 == 0o555
+    assert (tree / "app" / "closed" / "file").read_text() == f"{tree}/app\n"
+    assert (tree / "app" / "closed" / "link").readlink() == tree / "app" / "main.py"
     assert await output(tree / "app" / "run.sh") == "hello"
     before = (tree / "app" / "main.py").stat().st_ino
     assert await there.artifacts.verify(artifact) == tree
@@ -162,8 +167,8 @@ async def test_what_was_fetched_is_the_release_that_was_built(here: Machine, the
     assert there.left() == [tree.parent.name]
 
 
-async def test_an_archive_is_the_same_wherever_it_is_packed(here: Machine, shared: Path) -> None:
-    """Built again of the same sources at the same place, byte for byte."""
+async def test_an_archive_of_the_same_tree_has_the_same_bytes(here: Machine, shared: Path) -> None:
+    """Though it is built again."""
     artifact = await here.build("echo x > out")
     first = archive(shared).read_bytes()
     await here.artifacts.remove(artifact)
@@ -179,17 +184,19 @@ async def test_an_archive_is_the_same_wherever_it_is_packed(here: Machine, share
 async def test_what_was_built_before_it_was_to_be_shared_is_shared_and_not_built_again(
     here: Machine, there: Machine
 ) -> None:
-    """Sharing may begin at any time."""
+    """Sharing may begin at any time; what programs wrote beside their code meanwhile is left behind."""
     request = BuildRequest(
         "app", digest("release", "1"), here.root, read_sources(here.root, ["app"]), "app", "", {}, here.root / "log"
     )
     unshared = await TreeArtifacts(here.folder).build(request)
+    write(Path(unshared.location), {"app/app.log": "what the program writes", "app/cache.db": f"\0{unshared.location}"})
     assert not await here.artifacts.available(unshared)
     assert await here.artifacts.verify(unshared) == Path(unshared.location)
     artifact = await here.build("exit 1")
     assert artifact == replace(unshared, location=artifact.location)
     assert await here.artifacts.available(artifact)
-    await there.artifacts.verify(artifact)
+    tree = await there.artifacts.verify(artifact)
+    assert sorted(path.name for path in (tree / "app").iterdir()) == ["link", "main.py", "run.sh"]
 
 
 # What can go wrong

@@ -17,7 +17,7 @@ import shutil
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,8 +38,8 @@ class Origin:
     places: tuple[str, ...]
 
 
-def pack(tree: Path, origin: Origin, file: Path) -> None:
-    """Write the archive. Raises `OSError`."""
+def pack(tree: Path, built: Collection[str], origin: Origin, file: Path) -> None:
+    """Write the archive: all folders and, of the files and links, those that were `built`. Raises `OSError`."""
     with (
         file.open("wb") as raw,
         gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed,
@@ -51,7 +51,8 @@ def pack(tree: Path, origin: Origin, file: Path) -> None:
         archive.addfile(member, io.BytesIO(said))
         archive.addfile(_member(TREE, tarfile.DIRTYPE, 0o755))
         for path in _walk(tree, ""):
-            _add(archive, tree / path, f"{TREE}/{path}")
+            if path in built or _is_folder(tree / path):
+                _add(archive, tree / path, f"{TREE}/{path}")
 
 
 def unpack(file: Path, folder: Path) -> Origin:
@@ -79,6 +80,10 @@ def _walk(tree: Path, folder: str) -> Iterator[str]:
         yield folder + entry.name
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(tree, f"{folder}{entry.name}/")
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:

@@ -62,6 +62,11 @@ def held(place: Path) -> Artifact | None:
     return Artifact(marker.digest, marker.release, FORMAT, marker.platform, str(tree))
 
 
+def files_of(place: Path) -> frozenset[str]:
+    """The files and links of a complete artifact, relative to its tree. Raises `OSError`, `ValueError`."""
+    return frozenset(json.loads((place / FILES).read_bytes()))
+
+
 def complete(place: Path, release: str, platform: str, *, built_elsewhere: str = "") -> Artifact:
     """Write down what lies in the tree, then the marker. `built_elsewhere` is the digest that an artifact had before
     it was made to run here. Raises `OSError`."""

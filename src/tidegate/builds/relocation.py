@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tidegate.builds.content import paths_of
@@ -21,9 +21,12 @@ LONGEST_SHEBANG = 127
 """Bytes that any kernel in use reads of a first line."""
 
 
-def unmovable(tree: Path, places: Sequence[str]) -> list[str]:
-    """The binaries (paths relative to the tree) that hold one of the absolute paths. Raises `OSError`."""
-    return [path for path in paths_of(tree) if _is_unmovable(tree / path, _bytes(places))]
+def unmovable(tree: Path, paths: Iterable[str], places: Sequence[str]) -> list[str]:
+    """Those of the files (relative to the tree) that are binaries and hold one of the absolute paths `places`.
+
+    Raises `OSError`.
+    """
+    return [path for path in paths if _is_unmovable(tree / path, _bytes(places))]
 
 
 def relocate(tree: Path, places: Sequence[str], to: Path) -> None:
@@ -71,8 +74,12 @@ def _relink(link: Path, places: Sequence[str], to: Path) -> None:
     target = os.readlink(link)  # noqa: PTH115 - a Path would tidy it up
     for place in places:
         if target == place or target.startswith(f"{place}/"):
+            folder = link.parent
+            mode = folder.stat().st_mode & 0o7777
+            folder.chmod(mode | 0o200)
             link.unlink()
             link.symlink_to(f"{to}{target.removeprefix(place)}")
+            folder.chmod(mode)
             return
 
 

@@ -19,7 +19,7 @@ from anyio import to_thread
 from tidegate.builds.archive import ArchiveBroken, Origin, pack, unpack
 from tidegate.builds.content import content_of, encoded
 from tidegate.builds.files import delete, locked
-from tidegate.builds.place import DAMAGED, FORMAT, MARKER, TREE, complete, damage, make_room, marker_of
+from tidegate.builds.place import DAMAGED, FORMAT, MARKER, TREE, complete, damage, files_of, make_room, marker_of
 from tidegate.builds.relocation import leading_nowhere, relocate, unmovable
 from tidegate.builds.tree import BuildRequest, TreeArtifacts, lies_elsewhere, release_name
 from tidegate.errors import ArtifactDamaged, ReleaseError
@@ -125,28 +125,23 @@ class SharedTrees:
 
     async def _share(self, place: Path, artifact: Artifact, name: str, on_line: Callable[[str], None] | None) -> None:
         component = name.partition("/")[0]
-        tree = place / TREE
-        places = tuple(sorted({str(tree), str(tree.resolve())}))
+        if on_line is not None:
+            on_line(f"sharing it: {self._storage.url}/{name}")
         file = place.with_name(f"{place.name}.packed")
-
-        async with locked(place, lambda: None):
-            stuck = await to_thread.run_sync(unmovable, tree, places)
-            if stuck:
-                raise _cannot_move(component, stuck, tree)
-            if on_line is not None:
-                on_line(f"sharing it: {self._storage.url}/{name}")
-            try:
-                await to_thread.run_sync(pack, tree, Origin(artifact.release, places), file)
-                await self._storage.put(name, file)
-            except OSError as error:
-                raise ReleaseError(
-                    f"cannot share the artifact of {component}",
-                    f"{error.filename or file}: {error.strerror}",
-                    hint="Check the space on the disk and that you may write there; `tidegate prune` makes room.",
-                    address=component,
-                ) from error
-            finally:
-                file.unlink(missing_ok=True)
+        try:
+            async with locked(place, lambda: None):
+                try:
+                    await to_thread.run_sync(_pack, component, place, artifact, file)
+                    await self._storage.put(name, file)
+                finally:
+                    file.unlink(missing_ok=True)
+        except OSError as error:
+            raise ReleaseError(
+                f"cannot share the artifact of {component}",
+                f"{error.filename or file}: {error.strerror}",
+                hint="Check the space on the disk and that you may write there; `tidegate prune` makes room.",
+                address=component,
+            ) from error
 
     async def _fetch(self, component: str, place: Path, artifact: Artifact, name: str) -> None:
         file = place.with_name(f"{place.name}.packed")
@@ -169,6 +164,16 @@ class SharedTrees:
             file.unlink(missing_ok=True)
 
 
+def _pack(component: str, place: Path, artifact: Artifact, file: Path) -> None:
+    tree = place / TREE
+    built = files_of(place)
+    places = tuple(sorted({str(tree), str(tree.resolve())}))
+    stuck = unmovable(tree, sorted(built), places)
+    if stuck:
+        raise _cannot_move(component, stuck, tree)
+    pack(tree, built, Origin(artifact.release, places), file)
+
+
 def _settle_in(component: str, file: Path, place: Path, artifact: Artifact) -> None:
     """From the archive to a tree that runs here: unpacked, compared with what was built, then relocated."""
     tree = place / TREE
@@ -181,9 +186,6 @@ def _settle_in(component: str, file: Path, place: Path, artifact: Artifact) -> N
             hint=f"Delete that file, then build it again: tidegate release {component}",
             address=component,
         ) from error
-    stuck = unmovable(tree, origin.places)
-    if stuck:
-        raise _cannot_move(component, stuck, Path(origin.places[0]))
     relocate(tree, origin.places, tree)
     for link, target in leading_nowhere(tree):
         raise ArtifactDamaged(
