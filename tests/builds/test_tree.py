@@ -116,6 +116,12 @@ async def test_without_a_command_the_sources_are_the_artifact(yard: Yard) -> Non
     assert yard.log.read_text() == ""
 
 
+async def test_a_command_of_the_system_needs_no_sources(yard: Yard) -> None:
+    """A worker whose manifest is all that its folder holds still has a folder to run in."""
+    artifact = await yard.build(folder="worker")
+    assert list((Path(artifact.location) / "worker").iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [

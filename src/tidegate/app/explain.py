@@ -223,8 +223,10 @@ def _action(pin: PinChange) -> str:
 def _differences(pin: PinChange, releases: Mapping[str, Release], contents: Mapping[str, bytes]) -> list[Difference]:
     old, new = pin.old, pin.new
     found = [("release", _release(old, releases), _release(new, releases))]
-    found.append(("replicas", str(old.shape.replicas) if old else "", str(new.shape.replicas) if new else ""))
-    if (old and old.shape.exposed) != (new and new.shape.exposed):
+    task = any(releases[each.release].kind is Kind.TASK for each in (old, new) if each and each.release in releases)
+    if not task:
+        found.append(("replicas", str(old.shape.replicas) if old else "", str(new.shape.replicas) if new else ""))
+    if not task and (old and old.shape.exposed) != (new and new.shape.exposed):
         found.append(("exposed", _yes(old), _yes(new)))
     before, after = dict(old.shape.env if old else ()), dict(new.shape.env if new else ())
     found += [(f"env.{name}", _shown(before.get(name)), _shown(after.get(name))) for name in sorted({*before, *after})]

@@ -146,6 +146,8 @@ class TreeArtifacts:
             request.log.write_bytes(b"")
             if request.command:
                 await self._run(request, tree, say)
+            else:  # a command of the system may be all there is; it runs there all the same
+                (tree / request.folder).mkdir(parents=True, exist_ok=True)
             return await to_thread.run_sync(complete, place, request.release, this_platform())
         except BaseException:
             with anyio.CancelScope(shield=True), suppress(OSError):
