@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from tidegate.app.planned import Planned
-from tidegate.model.component import Release, RunKind
+from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
 from tidegate.model.pins import Pin, Secret, Value
 from tidegate.model.plan import Change, PinChange
