@@ -188,10 +188,12 @@ async def die_in_migration(place: Environment, wanted: Pins) -> RunAddress:
     return run
 
 
-async def test_a_migration_ended_in_the_middle_asks_its_question(place: Environment) -> None:
-    """Recovery does not guess: the change is unsettled until somebody says what became of it."""
+@pytest.mark.parametrize("undo", ["shrink 2", None])
+async def test_a_migration_ended_in_the_middle_asks_its_question(place: Environment, undo: str | None) -> None:
+    """Recovery does not guess, even where nothing else is to be put back: the change is unsettled until somebody says
+    what became of it."""
     await place.apply(migrating(place, 1))
-    await die_in_migration(place, migrating(place, 2, undo="shrink 2"))
+    await die_in_migration(place, migrating(place, 2, undo=undo))
     with pytest.raises(RunInterrupted, match="cannot go on with a") as question:
         await place.recovery.recover("dev", by_hand=False)
     assert "--ran a" in question.value.hint

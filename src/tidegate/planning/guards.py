@@ -6,15 +6,16 @@ from collections.abc import Collection
 
 from tidegate.errors import UnsafePlan
 from tidegate.model.digest import short
-from tidegate.planning.runs import check_interrupted
+from tidegate.planning.runs import check_interrupted, of_undone_change
 from tidegate.planning.scene import Scene
 
 
 def check(scene: Scene, differing: Collection[str], *, allow_dirty: bool) -> None:
     """Raises `UnsafePlan`."""
+    for name in sorted({*differing, *(name for name in scene.runs if of_undone_change(scene, name))}):
+        check_interrupted(scene, name)
     for name in sorted(differing):
         _nobody_is_left_without(scene, name)
-        check_interrupted(scene, name)
         pin = scene.wanted.get(name)
         if pin is None:
             continue

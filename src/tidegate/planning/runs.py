@@ -34,14 +34,14 @@ def to_revert(scene: Scene, name: str) -> list[ObservedRun]:
     """Runs of a component that were made for a change which is being undone, and that can be taken back."""
     return [
         run
-        for run in _of_undone_change(scene, name)
+        for run in of_undone_change(scene, name)
         if run.state is not RunState.ABANDONED and _undo(scene, run) is not None
     ]
 
 
 def check_interrupted(scene: Scene, name: str) -> None:
     """Raises `RunInterrupted` if a run that matters now was ended in the middle and may not simply be run again."""
-    mattering = _of_undone_change(scene, name)
+    mattering = of_undone_change(scene, name)
     mattering += [
         known
         for what in (RunKind.BEFORE, RunKind.AFTER)
@@ -61,7 +61,8 @@ def check_interrupted(scene: Scene, name: str) -> None:
             )
 
 
-def _of_undone_change(scene: Scene, name: str) -> list[ObservedRun]:
+def of_undone_change(scene: Scene, name: str) -> list[ObservedRun]:
+    """Runs of a component that were made for a change which is being undone."""
     return [
         run
         for run in scene.runs.get(name, ())
