@@ -229,12 +229,14 @@ def _resources(observed: Observed) -> tuple[ResourceStatus, ...]:
 
 
 def _runs(observed: Observed) -> tuple[RunStatus, ...]:
+    ordered = sorted(observed.runs.values(), key=lambda run: run.address.turn)
+    last = {run.address.component: run for run in ordered if run.address.what is RunKind.TASK}
     shown = [
         run
-        for run in observed.runs.values()
-        if run.address.what is RunKind.TASK or run.state not in {RunState.DONE, RunState.ABANDONED}
+        for run in ordered
+        if run.address.what is not RunKind.TASK and run.state not in {RunState.DONE, RunState.ABANDONED}
     ]
-    shown.sort(key=lambda run: run.address)
+    shown = sorted([*shown, *last.values()], key=lambda run: run.address)
     return tuple(
         RunStatus(run.address.name, run.address.component, run.address.what.value, run.state.value, run.status)
         for run in shown

@@ -152,7 +152,7 @@ class Changing:
         names = ", ".join(course.data)
         if self.manner.data:
             what = f"the data of {names}, and what" if names else "what"
-            text = f"  Destroyed for ever in {course.environment}: {what} is known of migrations and tasks."
+            text = f"  Will be destroyed for ever in {course.environment}: {what} is known of migrations and tasks."
             err().print(Text(text, style="bold red"), soft_wrap=True)
         elif names and course.view.changes:
             again = f"tidegate down {course.environment} --data"
@@ -223,7 +223,7 @@ class Changing:
             if self.manner.data:
                 err().print(_fate_of_data(course), soft_wrap=True)
             if course.status and self._worth_a_table(course):
-                for line in environment_lines(course.status):
+                for line in environment_lines(course.status, brief=True):
                     out().print(line, soft_wrap=True)
 
     def _worth_a_table(self, course: Course) -> bool:

@@ -55,8 +55,10 @@ class Running:
             output = TaskOutput(self.workspace, run, self._show)
 
             def report(seen: Progress) -> None:
+                if seen.step is None:
+                    return  # nothing is put back: a task has its effects
                 progress.step(seen)
-                if seen.step is None or not isinstance(seen.step.step, Run):
+                if not isinstance(seen.step.step, Run):
                     return
                 self._running = seen.moment is Moment.BEGUN
                 if self._running:

@@ -11,7 +11,7 @@ from tidegate.cli.documents import Document
 from tidegate.cli.output import write
 from tidegate.cli.session import Interruption
 from tidegate.cli.views.console import err, out
-from tidegate.cli.views.hanging import claim_lines, unsettled
+from tidegate.cli.views.hanging import unsettled, way_lines
 from tidegate.cli.views.outcome import show_trouble
 from tidegate.cli.views.progress import ProgressView
 from tidegate.cli.views.tables import environment_lines
@@ -47,7 +47,7 @@ async def settle_and_tell(
         show_trouble(err(), error)
         found = await look(workspace, environment)
         for claim in unsettled(found):
-            for line in claim_lines(found, claim):
+            for line in way_lines(found, claim):
                 err().print(line, soft_wrap=True)
         return 1
     if names is None:
@@ -61,7 +61,7 @@ async def settle_and_tell(
         write(telling.document(environment, names, found))
         return 0
     out().print(telling.line(names, found), soft_wrap=True)
-    for each in environment_lines(found):
+    for each in environment_lines(found, brief=True):
         out().print(each, soft_wrap=True)
     return 0
 

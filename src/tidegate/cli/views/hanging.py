@@ -17,8 +17,8 @@ from tidegate.model.observed import RunState
 _STYLES = {"done": "green", "failed": "bold red", "begun": "yellow", "waiting": "dim"}
 
 
-def claim_lines(status: EnvironmentStatus, claim: ClaimStatus) -> list[Text | Fields]:
-    """One claim: that it is under way, or each of its steps and how to get out."""
+def claim_lines(status: EnvironmentStatus, claim: ClaimStatus, *, brief: bool = False) -> list[Text | Fields]:
+    """One claim: that it is under way, or that it is unsettled; unless `brief` with each step and how to get out."""
     names = ", ".join(claim.components)
     if not claim.unsettled:
         doing = "recovered" if claim.recovering else "changed"
@@ -26,34 +26,47 @@ def claim_lines(status: EnvironmentStatus, claim: ClaimStatus) -> list[Text | Fi
         return [
             Text(f"  {names}: being {doing} by {clean(holder_in_words(claim.holder))}; {hint}", style="yellow"),
         ]
+    if brief:
+        text = f"  {names}: unsettled; `tidegate status {status.environment}` shows each step and the ways out"
+        return [Text(text, style="bold red")]
     return [
         Text(f"  {names}: unsettled. A change could neither be finished nor be undone:", style="bold red"),
         *(Text(f"    {line}") for line in clean(claim.unsettled).splitlines()),
-        Fields([step_row(step) for step in claim.steps]),
-        Text(f"  Nobody can change {names} until you choose:"),
-        ways_out(status, claim),
+        *way_lines(status, claim),
     ]
 
 
-def ways_out(status: EnvironmentStatus, claim: ClaimStatus) -> Fields:
-    """The three ways out, as commands that are right for this claim."""
+def way_lines(status: EnvironmentStatus, claim: ClaimStatus) -> list[Text | Fields]:
+    """How far an unsettled change came, and the ways out."""
+    return [
+        Fields([_step(step) for step in claim.steps]),
+        Text(f"  Nobody can change {', '.join(claim.components)} until you choose:"),
+        *ways_out(status, claim),
+    ]
+
+
+def ways_out(status: EnvironmentStatus, claim: ClaimStatus) -> list[Text | Fields]:
+    """The three ways out, as commands that are right for this claim, with what is to be found out before."""
     environment = status.environment
     several = len(unsettled(status)) > 1
     only = f" --only {claim.components[0]}" if several else ""
-    unseen = sorted(
-        {
-            run.component
-            for run in status.runs
-            if run.state == RunState.INTERRUPTED and run.what != RunKind.TASK and run.component in claim.components
-        }
-    )
+    unseen = [
+        run
+        for run in status.runs
+        if run.state == RunState.INTERRUPTED and run.what != RunKind.TASK and run.component in claim.components
+    ]
+    questions = [
+        Text(f"  Did {run.name} do all it should? What it printed: tidegate logs -e {environment} {run.name}")
+        for run in unseen
+    ]
     rows = [
-        (f"{goal}{meaning}", f"tidegate {what} {environment}{only}{said}")
+        (f"{meaning}{goal}", f"tidegate {what} {environment}{only}{said}")
         for what, goal in (("resume", "go on to the end"), ("undo", "go back to what was before"))
-        for said, meaning in _answers(unseen)
+        for said, meaning in _answers(sorted({run.component for run in unseen}))
     ]
     rows.append(("keep what is there now", f'tidegate abandon {environment}{only} --because "…"'))
-    return Fields([(goal, Text(command, style="cyan", no_wrap=True, overflow="ignore")) for goal, command in rows])
+    fields = Fields([(goal, Text(command, style="cyan", no_wrap=True, overflow="ignore")) for goal, command in rows])
+    return [*questions, fields]
 
 
 def unsettled(status: EnvironmentStatus) -> Sequence[ClaimStatus]:
@@ -66,10 +79,9 @@ def _answers(unseen: Sequence[str]) -> Sequence[tuple[str, str]]:
     if not unseen:
         return (("", ""),)
     ran, not_ran = ("".join(f" {said} {name}" for name in unseen) for said in ("--ran", "--not-ran"))
-    return ((ran, ", it did all"), (not_ran, ", it did not"))
+    return ((ran, "it did: "), (not_ran, "it did not: "))
 
 
-def step_row(step: StepStatus) -> tuple[str, Text]:
-    """A step and its state."""
+def _step(step: StepStatus) -> tuple[str, Text]:
     state = f"undo {step.state}" if step.undo else step.state
     return state, Text(clean(step.text), style=_STYLES.get(step.state, ""), no_wrap=True, overflow="ellipsis")

@@ -59,7 +59,8 @@ def show_failure(console: Console, failure: Failure) -> None:
         for claim in failure.status.claims:
             if claim.unsettled and claim.number == failure.result.change.number:
                 console.print("Choose:", soft_wrap=True)
-                console.print(ways_out(failure.status, claim), soft_wrap=True)
+                for line in ways_out(failure.status, claim):
+                    console.print(line, soft_wrap=True)
 
 
 def show_trouble(console: Console, error: TidegateError) -> None:

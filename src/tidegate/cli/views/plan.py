@@ -57,7 +57,7 @@ def _change(change: ChangeLine, number: int, before: Sequence[str], *, full: boo
         for name in change.provides
     ]
     lines += [
-        Text.assemble("    ", (f"- {name}", "red"), "  is stopped: no component uses this resource; its data stay")
+        Text.assemble("    ", (f"- {name}", "red"), "  is stopped: no component uses this resource any more")
         for name in change.withdraws
     ]
     lines += [_interruption(each) for each in change.interruptions]

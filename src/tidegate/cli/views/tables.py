@@ -42,14 +42,17 @@ _STATES = {
 }
 
 
-def environment_lines(status: EnvironmentStatus) -> list[RenderableType]:
-    """One environment: its heading, what is wrong with it, its components, its resources, what was run."""
+def environment_lines(status: EnvironmentStatus, *, brief: bool = False) -> list[RenderableType]:
+    """One environment: its heading, what is wrong with it, its components, its resources, what was run.
+
+    `brief`: without the steps of unsettled changes.
+    """
     head = Text.assemble((status.environment, "bold"), f"  {status.revision or 'never brought up'}")
     lines: list[RenderableType] = [head]
     if status.problem:
         lines.append(Text(f"  cannot be seen: {clean(status.problem)}", style="bold red"))
     for claim in status.claims:
-        lines += claim_lines(status, claim)
+        lines += claim_lines(status, claim, brief=brief)
     if status.components:
         lines.append(components_table(status.components))
     elif status.revision and not status.problem:
