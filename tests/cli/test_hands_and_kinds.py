@@ -14,8 +14,15 @@ import pytest
 
 from tests.cli.programs import Program, tidegate
 from tests.cli.worlds import matches_golden
+from tidegate.app.explain import Past, explain
+from tidegate.app.planned import Planned
+from tidegate.cli.changing import Course
 from tidegate.errors import StepFailed
+from tidegate.execution import Applied, ChangeResult, Fate
 from tidegate.model.component import RunKind
+from tidegate.model.observed import Observed
+from tidegate.model.pins import Revision
+from tidegate.model.plan import Change, Plan
 from tidegate.model.step import Retire, Start, Step
 
 __all__ = ["tidegate"]
@@ -205,3 +212,23 @@ def test_a_saved_plan_is_carried_over_where_nobody_touched_what_it_changes(tideg
     assert "cannot apply a stale plan" in refused
     assert "dev@6 by ana@acme.example at" in refused
     assert "(urgent) changed mailer." in refused
+
+
+@pytest.mark.parametrize(
+    ("revisions", "carried"),
+    [([(5, 4), (6, 5)], None), ([(7, 6), (8, 7)], ("dev@4", "dev@6")), ([(7, 4), (9, 8)], ("dev@4", "dev@8"))],
+)
+def test_a_plan_that_others_committed_beside_says_onto_what_it_came(
+    revisions: list[tuple[int, int]], carried: tuple[str, str] | None
+) -> None:
+    """Its own revisions are not those of others."""
+    plan = Plan("dev", 4)
+    results = tuple(
+        ChangeResult(
+            Change(number, (), (), ""), Fate.COMMITTED, Revision("dev", number, parent, {}, "", "ana", "", 0.0)
+        )
+        for number, parent in revisions
+    )
+    planned = Planned(plan, {}, {}, Observed("dev"), {})
+    course = Course("dev", planned, explain(planned, Past()), 4, applied=Applied(plan, results))
+    assert course.carried_over == carried

@@ -69,8 +69,11 @@ class Course:
 
     @property
     def carried_over(self) -> tuple[str, str] | None:
-        """The revisions that the plan was made for and that it was applied to, where these differ."""
-        number = (self.applied.plan if self.applied else self.planned.plan).parent
+        """The revisions that the plan was made for and that it was applied to, where others committed between them."""
+        changes = self.applied.changes if self.applied else ()
+        parents = {result.revision.number: result.revision.parent for result in changes if result.revision}
+        of_others = [parent for parent in parents.values() if parent not in {self.made_on, *parents}]
+        number = of_others[-1] if of_others else self.planned.plan.parent
         if number == self.made_on:
             return None
         return _revision(self.environment, self.made_on), _revision(self.environment, number)
@@ -106,7 +109,7 @@ class Changing:
         if not self.manner.json:
             for course in courses:
                 if course in busy:
-                    show_plan(err(), course.view, full=self.manner.full)
+                    show_plan(err(), course.view, full=self.manner.full, destroys=self.manner.data)
                 self._show_data(course)
         asked = False
         if not self.manner.dry_run:

@@ -13,13 +13,14 @@ from tidegate.cli.views.console import clean
 _SIGNS = {"comes": ("+", "green"), "goes": ("-", "red"), "changes": ("~", "yellow"), "repaired": ("!", "magenta")}
 
 
-def show_plan(console: Console, view: PlanView, *, full: bool) -> None:
-    """Change by change; with `full` also every difference and every step."""
-    for text in plan_lines(view, full=full):
+def show_plan(console: Console, view: PlanView, *, full: bool, destroys: bool = False) -> None:
+    """Change by change; with `full` also every difference and every step. `destroys`: something that is no part of the
+    plan goes for ever, so it does not say that everything can be undone."""
+    for text in plan_lines(view, full=full, destroys=destroys):
         console.print(text, soft_wrap=True)
 
 
-def plan_lines(view: PlanView, *, full: bool) -> list[Text]:
+def plan_lines(view: PlanView, *, full: bool, destroys: bool = False) -> list[Text]:
     """The lines of `show_plan`."""
     if not view.changes:
         return [Text(f"{view.environment}: nothing to do, it is as this checkout says.")]
@@ -37,7 +38,7 @@ def plan_lines(view: PlanView, *, full: bool) -> list[Text]:
     irreversible = [text for change in view.changes for text in change.irreversible]
     if irreversible:
         lines += [Text(f"  Cannot be undone: {clean(text)}", style="bold red") for text in irreversible]
-    else:
+    elif not destroys:
         lines.append(Text("  Everything here can be undone."))
     return lines
 
