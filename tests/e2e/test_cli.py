@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.e2e.projects import BIN, Shop, end, make, until
@@ -174,3 +178,79 @@ def test_what_is_wrong_is_said_without_touching_anything(shop: Shop) -> None:
     problems = shop.json("up", "dev", status=1)["error"]["problems"]
     assert [(each["file"], each["line"], each["column"]) for each in problems] == [("backend/service.yaml", 2, 1)]
     assert shop.processes() == []
+
+
+WAITING = """\
+import pathlib, sys, time
+print("waiting", flush=True)
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.05)
+print("done")
+"""  # runs until its file is there
+
+
+@pytest.fixture
+def errands(shop: Shop) -> Shop:
+    """A project of a task, and of a worker with a migration, that both wait for a file."""
+    shutil.rmtree(shop.root / "backend")
+    shutil.rmtree(shop.root / "frontend")
+    for name, kind, key in (("seed", "task", "run"), ("mailer", "worker", "before")):
+        (shop.root / name).mkdir()
+        shop.write(name, WAITING)
+        more = "run: sleep 1000\nhealth: {interval: 100ms}\n" if kind == "worker" else ""
+        manifest = f"{key}: {sys.executable} -I main.py {shop.root.parent / name}\n{more}"
+        (shop.root / name / f"{kind}.yaml").write_text(manifest)
+    return shop
+
+
+def test_a_task_goes_on_when_its_terminal_is_left(errands: Shop) -> None:
+    """Ctrl-C says so; its output and its end are there to be seen, and the environment is in order by itself."""
+    errands.run("up", "dev", "--only", "seed")
+    task = errands.start("run", "dev", "seed")
+    read_until(task, "waiting")
+    said = end(task, signal.SIGINT)
+    assert task.returncode == 1
+    assert "seed goes on in dev without this command." in said
+    (status,) = errands.json("status", "dev")["environments"]
+    assert [run["state"] for run in status["runs"]] == ["running"]
+    (errands.root.parent / "seed").touch()
+    assert errands.run("logs", "-f", "-e", "dev", "seed").out.split() == [
+        "seed-task-2",
+        "waiting",
+        "seed-task-2",
+        "done",
+    ]
+
+    def in_order() -> bool:
+        (found,) = errands.json("status", "dev")["environments"]
+        return not found["claims"] and [run["state"] for run in found["runs"]] == ["done"]
+
+    until("the claim is given back", in_order)
+    assert errands.json("run", "dev", "seed")["output"] == ["waiting", "done"]
+
+
+def test_a_migration_killed_in_the_middle_waits_for_an_answer(errands: Shop) -> None:
+    """`up` asks; nothing changes these components until somebody answers; then it goes on."""
+    up = errands.start("up", "dev", "--only", "mailer")
+    read_until(up, "running its migration")
+    until("it has begun", lambda: migrations(errands))
+    for process in migrations(errands):
+        process.kill()
+    said = end(up)
+    assert up.returncode == 1
+    assert "do all it should? What it printed: tidegate logs -e dev mailer-before-" in said
+    assert "--ran mailer" in errands.run("up", "dev", "--only", "mailer", status=1).err
+    (errands.root.parent / "mailer").touch()
+    resumed = errands.json("resume", "dev", "--not-ran", "mailer")
+    assert resumed["components"] == ["mailer"]
+    assert [each["state"] for each in resumed["status"]["components"]] == ["running"]
+    assert "destroyed" in errands.run("down", "dev", "--data", "--yes").err
+
+
+def migrations(shop: Shop) -> list[psutil.Process]:
+    """The processes of migrations themselves, without what waits for them."""
+    found = []
+    for each in shop.processes():
+        with contextlib.suppress(psutil.Error):
+            found += [each] * (each.cmdline()[1:3] == ["-I", "main.py"])
+    return found
