@@ -291,12 +291,7 @@ _CHANGE = "number pins steps intent peak_instances peak_memory unmeasured irreve
 
 
 def _change_to_json(change: Change) -> Json:
-    later: Json = {
-        "neighbours": list(change.neighbours),
-        "interrupts": list(change.interrupts),
-        "turn": change.turn,
-    }
-    return {
+    found: Json = {
         "number": change.number,
         "pins": [
             {
@@ -307,23 +302,32 @@ def _change_to_json(change: Change) -> Json:
             }
             for pin in change.pins
         ],
-        "steps": [
-            {
-                "id": planned.id,
-                "phase": planned.phase.value,
-                "step": step_to_json(planned.step),
-                "after": list(planned.after),
-                **({"wave": planned.wave} if planned.wave else {}),
-            }
-            for planned in change.steps
-        ],
+        "steps": [_planned_to_json(planned) for planned in change.steps],
         "intent": change.intent,
         "peak_instances": change.peak_instances,
         "peak_memory": change.peak_memory,
         "unmeasured": change.unmeasured,
         "irreversible": list(change.irreversible),
-        **{name: value for name, value in later.items() if value},
     }
+    if change.neighbours:
+        found["neighbours"] = list(change.neighbours)
+    if change.interrupts:
+        found["interrupts"] = list(change.interrupts)
+    if change.turn:
+        found["turn"] = change.turn
+    return found
+
+
+def _planned_to_json(planned: PlannedStep) -> Json:
+    found: Json = {
+        "id": planned.id,
+        "phase": planned.phase.value,
+        "step": step_to_json(planned.step),
+        "after": list(planned.after),
+    }
+    if planned.wave:
+        found["wave"] = planned.wave
+    return found
 
 
 def _change_from_json(value: Any) -> Change:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from tidegate.model.component import Health, health_to_json
 from tidegate.model.digest import digest
@@ -65,8 +66,10 @@ class Pin:
     @cached_property
     def digest(self) -> str:
         """Names everything the pin says."""
-        resources = [[name, resource.identity] for name, resource in self.shape.resources]
-        return digest("pin", [self.identity, self.shape.replicas, self.shape.exposed, *([resources] * bool(resources))])
+        named: list[Any] = [self.identity, self.shape.replicas, self.shape.exposed]
+        if self.shape.resources:
+            named.append([[name, resource.identity] for name, resource in self.shape.resources])
+        return digest("pin", named)
 
     @cached_property
     def identity(self) -> str:
@@ -79,8 +82,10 @@ class Pin:
             [name, {"secret": value.reference} if isinstance(value, Secret) else value]
             for name, value in self.shape.env
         ]
-        urls = [[name, resource.url] for name, resource in self.shape.resources]
-        return digest("group", [self.release, self.settings, env, *([urls] * bool(urls))])
+        named: list[Any] = [self.release, self.settings, env]
+        if self.shape.resources:
+            named.append([[name, resource.url] for name, resource in self.shape.resources])
+        return digest("group", named)
 
 
 Pins = Mapping[str, Pin]  # component -> pin

@@ -77,14 +77,15 @@ def _names_changed(old: tuple[tuple[str, Value], ...], new: tuple[tuple[str, Val
     return sorted({name for name, _ in set(old) ^ set(new)})
 
 
-def neighbours(scene: Scene, part: Collection[str]) -> tuple[str, ...]:
-    """Components outside of a part that are wired to some inside: needed by them, or in need of them; sorted."""
-    found: set[str] = set()
+def wired(scene: Scene, names: Collection[str]) -> dict[str, set[str]]:
+    """For each of some components: what it needs and what needs it, by the current or the wanted pins."""
+    found: dict[str, set[str]] = {name: set() for name in names}
     for pins in (scene.current, scene.wanted):
         for name, pin in pins.items():
-            needs = scene.needs(pin)
-            if name in part:
-                found.update(needs)
-            elif any(need in part for need in needs):
-                found.add(name)
-    return tuple(sorted(found.difference(part)))
+            needs = scene.releases[pin.release].runtime.needs
+            if name in found:
+                found[name].update(needs)
+            for need in needs:
+                if need in found:
+                    found[need].add(name)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tidegate.errors import UnsafePlan
@@ -12,10 +12,10 @@ from tidegate.model.digest import digest
 from tidegate.model.encoding import plan_to_json
 from tidegate.model.observed import Observed
 from tidegate.model.pins import Pins
-from tidegate.model.plan import Change, PinChange, Plan
+from tidegate.model.plan import Change, PinChange, Plan, PlannedStep
 from tidegate.model.step import Provide, Replace
 from tidegate.planning import guards
-from tidegate.planning.changes import connected, differences, neighbours
+from tidegate.planning.changes import connected, differences, wired
 from tidegate.planning.runs import is_due
 from tidegate.planning.scene import Scene, look, target_of
 from tidegate.planning.steps import Part, replaces, starts, steps_of
@@ -66,31 +66,39 @@ def make_plan(
     why = differences(scene, scope, held)
     guards.check(scene, why, allow_dirty=policy.allow_dirty)
     parts = [tuple(sorted(why))] * bool(why) if as_one else connected(scene, why)
-    changes = [_change(scene, part, why, number + place, policy) for place, part in enumerate(parts)]
+    wires = wired(scene, why)
+
+    def change(part: tuple[str, ...], number: int) -> Change:
+        return _change(scene, {name: why[name] for name in part}, number, policy, _neighbours(part, wires))
+
+    changes = [change(part, number + place) for place, part in enumerate(parts)]
     rooms = [Room(change.peak_instances, change.peak_memory, change.unmeasured) for change in changes]
     taking = turns(rooms, policy.max_extra)
     _check_memory(observed, rooms, taking)
-    changes = [replace(change, turn=turn) for change, turn in zip(changes, taking, strict=True)]
+    if any(taking):
+        changes = [replace(change, turn=turn) for change, turn in zip(changes, taking, strict=True)]
     plan = Plan(environment, parent, tuple(changes))
     return replace(plan, digest=digest("plan", plan_to_json(plan)))
 
 
 def _change(
-    scene: Scene, names: tuple[str, ...], why: Mapping[str, tuple[str, ...]], number: int, policy: Policy
+    scene: Scene, why: Mapping[str, tuple[str, ...]], number: int, policy: Policy, neighbours: tuple[str, ...]
 ) -> Change:
+    names = tuple(why)
     around = {*names}
     for name in names:
         if pin := scene.wanted.get(name):
             around.update(scene.needs(pin))
     targets: dict[str, GroupAddress | None] = {name: target_of(scene, name, names, number) for name in around}
     starting = {name: group for name in names if (group := targets[name]) and starts(scene, name)}
-    rooms = {name: room_of(scene, name, stopped=replaces(scene, name)) for name in starting}
-    part = Part(names, targets, starting, waves(scene, rooms, policy.max_extra))
+    replaced = frozenset(name for name in starting if replaces(scene, name))
+    rooms = {name: room_of(scene, name, stopped=name in replaced) for name in starting}
+    part = Part(names, targets, starting, replaced, waves(scene, rooms, policy.max_extra))
     steps = steps_of(scene, part, observe=policy.observe, max_errors=policy.max_errors, withdraw=policy.withdraw)
     pins = tuple(PinChange(name, scene.current.get(name), scene.wanted.get(name), why[name]) for name in names)
     peak = _peak(rooms, part)
     irreversible = _irreversible(scene, names)
-    change = Change(
+    return Change(
         number=number,
         pins=pins,
         steps=steps,
@@ -99,9 +107,14 @@ def _change(
         peak_memory=peak.memory,
         unmeasured=peak.unmeasured,
         irreversible=irreversible,
-        neighbours=neighbours(scene, names),
+        neighbours=neighbours,
+        interrupts=_interrupts(scene, steps),
     )
-    return replace(change, interrupts=_interrupts(scene, change))
+
+
+def _neighbours(names: tuple[str, ...], wires: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """Components outside of a change that are wired to some inside, sorted."""
+    return tuple(sorted(set().union(*(wires[name] for name in names)).difference(names)))
 
 
 def _intent(environment: str, pins: tuple[PinChange, ...], irreversible: tuple[str, ...]) -> str:
@@ -129,10 +142,10 @@ def _irreversible(scene: Scene, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _interrupts(scene: Scene, change: Change) -> tuple[str, ...]:
+def _interrupts(scene: Scene, steps: Sequence[PlannedStep]) -> tuple[str, ...]:
     """Components, and resources, that stop before their successor starts."""
-    stopped = {step.step.group.component for step in change.steps if isinstance(step.step, Replace) and step.step.stops}
-    provided = {step.step.resource for step in change.steps if isinstance(step.step, Provide)}
+    stopped = {step.step.group.component for step in steps if isinstance(step.step, Replace) and step.step.stops}
+    provided = {step.step.resource for step in steps if isinstance(step.step, Provide)}
     return (*sorted(stopped), *sorted(provided & scene.observed.resources.keys()))
 
 

@@ -32,6 +32,8 @@ def is_due(scene: Scene, name: str, what: RunKind) -> bool:
 
 def to_revert(scene: Scene, name: str) -> list[ObservedRun]:
     """Runs of a component that were made for a change which is being undone, and that can be taken back."""
+    if not scene.taken_back:
+        return []
     return [
         run
         for run in of_undone_change(scene, name)

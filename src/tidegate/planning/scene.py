@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tidegate.model.address import GroupAddress
@@ -23,10 +23,10 @@ class Scene:
     wanted: Pins
     observed: Observed
     releases: Mapping[str, Release]
-    groups: Mapping[str, tuple[ObservedGroup, ...]]
+    groups: Mapping[str, Sequence[ObservedGroup]]
     chosen: Mapping[str, ObservedGroup]
-    dependents: Mapping[str, tuple[ObservedGroup, ...]] = field(default_factory=dict)
-    runs: Mapping[str, tuple[ObservedRun, ...]] = field(default_factory=dict)
+    dependents: Mapping[str, Sequence[ObservedGroup]] = field(default_factory=dict)
+    runs: Mapping[str, Sequence[ObservedRun]] = field(default_factory=dict)
     taken_back: frozenset[str] = frozenset()
 
     def needs(self, pin: Pin) -> tuple[str, ...]:
@@ -40,8 +40,10 @@ class Scene:
 
     def others(self, name: str) -> tuple[ObservedGroup, ...]:
         """The groups of a component that shall not be there in the end."""
-        stays = self.chosen.get(name)
-        return tuple(group for group in self.groups.get(name, ()) if group is not stays)
+        groups, stays = self.groups.get(name, ()), self.chosen.get(name)
+        if len(groups) == 1 and groups[0] is stays:
+            return ()
+        return tuple(group for group in groups if group is not stays)
 
 
 def look(
@@ -56,12 +58,14 @@ def look(
     for group in observed.groups.values():
         groups.setdefault(group.address.component, []).append(group)
     for several in groups.values():
-        several.sort(key=lambda group: group.address.born)
+        if len(several) > 1:
+            several.sort(key=lambda group: group.address.born)
     chosen: dict[str, ObservedGroup] = {}
-    for component, pin in wanted.items():
-        if releases[pin.release].kind is Kind.TASK:
+    for component, found in groups.items():
+        pin = wanted.get(component)
+        if pin is None or releases[pin.release].kind is Kind.TASK:
             continue
-        fitting = [group for group in groups.get(component, ()) if group.identity == pin.identity]
+        fitting = [group for group in found if group.identity == pin.identity]
         if len(fitting) > 1:
             entry = observed.entries.get(component)
             fitting.sort(key=lambda group: (group.address == entry, group.healthy, group.address.born))
@@ -79,10 +83,10 @@ def look(
         wanted=wanted,
         observed=observed,
         releases=releases,
-        groups={name: tuple(found) for name, found in groups.items()},
+        groups=groups,
         chosen=chosen,
-        dependents={name: tuple(found) for name, found in dependents.items()},
-        runs={name: tuple(found) for name, found in runs.items()},
+        dependents=dependents,
+        runs=runs,
         taken_back=frozenset(taken_back),
     )
 

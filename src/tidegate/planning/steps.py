@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate.model.address import GroupAddress
@@ -33,11 +33,13 @@ ORDER = list(Phase)
 @dataclass(frozen=True, slots=True)
 class Part:
     """One change before it has steps. `targets` maps its components and all that they need to their groups;
-    `starting` are those that need instances, `waves` says when each of them comes."""
+    `starting` are those that need instances, `replaced` those of them that may not start beside others of theirs,
+    `waves` says when each of them comes."""
 
     names: Sequence[str]
     targets: Mapping[str, GroupAddress | None]
     starting: Mapping[str, GroupAddress]
+    replaced: frozenset[str]
     waves: Mapping[str, int]
 
     @property
@@ -72,18 +74,19 @@ def replaces(scene: Scene, name: str) -> bool:
 
 def steps_of(scene: Scene, part: Part, *, observe: int, max_errors: int, withdraw: bool) -> tuple[PlannedStep, ...]:
     """Prepare, switch and finish of one change, wave by wave."""
-    late = _late(scene, part.starting)
+    late = _late(scene, part)
     steps = [*_provide(scene, part), *_tasks(scene, part)]
     for name, group in part.starting.items():
         steps += _start(scene, part, name, group, late)
     for wave in range(part.last + 1):
-        names = [name for name in part.names if part.wave(name) == wave]
+        names = [name for name in part.names if part.wave(name) == wave] if part.last else part.names
         steps += _switch(scene, part, names, steps, wave, observe=observe, max_errors=max_errors)
     steps += _finish(scene, part)
     steps += _runs_of_finish(scene, part, steps)
     if withdraw:
         steps += _withdraw(scene, part, steps)
-    steps.sort(key=lambda planned: (planned.wave, ORDER.index(planned.phase)))
+    if late or part.last:  # otherwise they were added in this order
+        steps.sort(key=lambda planned: (planned.wave, ORDER.index(planned.phase)))
     return in_reading_order(steps)
 
 
@@ -103,12 +106,14 @@ def in_reading_order(steps: Sequence[PlannedStep]) -> tuple[PlannedStep, ...]:
     return tuple(ordered.values())
 
 
-def _late(scene: Scene, starting: Iterable[str]) -> frozenset[str]:
+def _late(scene: Scene, part: Part) -> frozenset[str]:
     """Those that start in the switch: replaced ones, and whoever among the starting needs one of them, for what is
     verified has to be what users get."""
-    late = {name for name in starting if replaces(scene, name)}
+    if not part.replaced:
+        return part.replaced
+    late = set(part.replaced)
     while more := {
-        name for name in starting if name not in late and late.intersection(scene.needs(scene.wanted[name]))
+        name for name in part.starting if name not in late and late.intersection(scene.needs(scene.wanted[name]))
     }:
         late |= more
     return frozenset(late)
@@ -118,7 +123,7 @@ def _provide(scene: Scene, part: Part) -> list[PlannedStep]:
     missing = {
         name: resource
         for component in part.names
-        if (pin := scene.wanted.get(component)) and scene.kind(component) is not Kind.TASK
+        if (pin := scene.wanted.get(component)) and pin.shape.resources and scene.kind(component) is not Kind.TASK
         for name, resource in missing_resources(scene, pin)
     }
     return [
@@ -142,14 +147,14 @@ def _start(scene: Scene, part: Part, name: str, group: GroupAddress, late: froze
     wave = part.wave(name)
     steps = [PlannedStep(f"prepare:{name}", Phase.PREPARE, Prepare(name, pin.release), wave=wave)]
     provided = tuple(f"provide:{resource}" for resource, _ in missing_resources(scene, pin))
-    if is_due(scene, name, RunKind.BEFORE):
+    if runtime.before is not None and is_due(scene, name, RunKind.BEFORE):
         run = Run(address(scene, name, RunKind.BEFORE), pin)
         steps.append(PlannedStep(f"before:{name}", Phase.PREPARE, run, (f"prepare:{name}", *provided), wave))
     phase = Phase.SWITCH if name in late else Phase.PREPARE
     needed = [need for need in runtime.needs if need in part.starting and part.wave(need) == wave]
     after = (*(planned.id for planned in steps), *provided, *(f"start:{part.starting[need].name}" for need in needed))
     edges = edges_from_birth(scene, name, part.targets)
-    if replaces(scene, name):
+    if name in part.replaced:
         stops = tuple(other.address for other in scene.others(name) if other.instances)
         start: Start | Replace = Replace(group, pin, edges, stops)
     else:
@@ -217,27 +222,32 @@ def _runs_of_finish(scene: Scene, part: Part, earlier: Sequence[PlannedStep]) ->
     """Contracting migrations once nothing old runs any more, and what has to be taken back once nothing new does."""
     steps = []
     for name in part.names:
+        after, back = is_due(scene, name, RunKind.AFTER), to_revert(scene, name)
+        if not after and not back:
+            continue
         gone = tuple(
             planned.id
             for planned in earlier
             if isinstance(planned.step, Retire) and planned.step.group.component == name
         )
-        if is_due(scene, name, RunKind.AFTER):
+        if after:
             run = Run(address(scene, name, RunKind.AFTER), scene.wanted[name])
             steps.append(PlannedStep(f"after:{name}", Phase.FINISH, run, gone, part.last))
         steps += [
             PlannedStep(f"revert:{run.address.name}", Phase.FINISH, Revert(run.address, run.pin), gone, part.last)
-            for run in to_revert(scene, name)
+            for run in back
         ]
     return steps
 
 
 def _withdraw(scene: Scene, part: Part, earlier: Sequence[PlannedStep]) -> list[PlannedStep]:
     """Resources that nothing uses any more, and that something of this change used."""
-    wanted = {name for pin in scene.wanted.values() for name, _ in pin.shape.resources}
     used = {
         name for component in part.names if (pin := scene.current.get(component)) for name, _ in pin.shape.resources
     }
+    if not used:
+        return []
+    wanted = {name for pin in scene.wanted.values() for name, _ in pin.shape.resources}
     last = tuple(planned.id for planned in earlier if planned.phase is Phase.FINISH)
     return [
         PlannedStep(f"withdraw:{name}", Phase.FINISH, Withdraw(name), last, part.last)

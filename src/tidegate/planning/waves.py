@@ -53,6 +53,8 @@ def waves(scene: Scene, needs: Mapping[str, Room], limit: Limit) -> dict[str, in
 
     Raises `UnsafePlan` if one component alone is too large.
     """
+    if limit.instances is None and limit.memory is None:
+        return dict.fromkeys(needs, 0)
     for name, room in needs.items():
         if not limit.holds(room):
             raise UnsafePlan(
@@ -101,7 +103,7 @@ def _called_first(scene: Scene, names: Iterable[str]) -> list[str]:
     return sorted(depth, key=lambda name: (depth[name], name))
 
 
-def _memory_of_one(groups: tuple[ObservedGroup, ...]) -> int:
+def _memory_of_one(groups: Sequence[ObservedGroup]) -> int:
     sizes = [instance.memory for group in groups for instance in group.instances if instance.memory]
     return sum(sizes) // len(sizes) if sizes else 0
 
