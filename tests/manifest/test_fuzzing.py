@@ -34,15 +34,22 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 HANGS_AFTER = 60  # seconds: far beyond what any of them takes
 
 
-def checkouts() -> Iterator[dict[str, bytes]]:
-    """The examples, and what the other tests write: path -> content."""
+def right() -> Iterator[dict[str, bytes]]:
+    """The examples with their settings, and what loads in other tests: path -> content."""
     for top in sorted(EXAMPLES.rglob("tidegate.yaml")):
         root = top.parent
-        yield {name: (root / name).read_bytes() for name in ("tidegate.yaml", *sorted(find_manifests(root, [])))}
-    twelve = {"tidegate.yaml": test_project.TWELVE.encode()}
+        files = [root / name for name in ("tidegate.yaml", *sorted(find_manifests(root, [])))]
+        files += sorted(root.glob("**/settings/*.json"))
+        yield {file.relative_to(root).as_posix(): file.read_bytes() for file in files}
+    twelve = {"tidegate.yaml": test_project.TWELVE.encode(), "libs/x": b""}
     yield twelve | {f"{folder}/service.yaml": text.encode() for folder, text in test_project.COMPONENTS.items()}
     resources = {"tidegate.yaml": test_resources.TOP.encode(), "w/worker.yaml": test_kinds.WORKER.encode()}
+    resources["backend/service.yaml"] = b"run: x\ndata: true\noverlap: false\nbefore: {run: y, undo: z}\n"
     yield resources | {"t/task.yaml": b"run: ./seed\nretry: true\ntimeout: 30s\nneeds: [catalog-db, mail]\n"}
+
+
+def wrong() -> Iterator[dict[str, bytes]]:
+    """Those with one mistake of the other tests."""
     for kind, content in [
         *(("service", one[0]) for one in test_manifest_problems.SERVICE_MISTAKES.values()),
         *((one[0], one[1]) for one in test_kinds.MISTAKES.values()),
@@ -55,7 +62,7 @@ def checkouts() -> Iterator[dict[str, bytes]]:
         yield {"tidegate.yaml": f"organization: acme\n{top_text}".encode(), "a/service.yaml": b"run: x\nneeds: [db]\n"}
 
 
-CHECKOUTS = list(checkouts())
+RIGHT, WRONG = list(right()), list(wrong())
 WORDS = sorted({
     *TOP_KEYS, *ENVIRONMENT_KEYS, *MAX_EXTRA_KEYS, *RESOURCE_KEYS, *HEALTH_KEYS, *HOOK_KEYS,
     *(key for keys in KEYS.values() for key in keys), "default", "secret", "dev", "stage", "prod", "db", "backend",
@@ -149,12 +156,18 @@ def read(root: Path, what: object) -> None:
         str(one).encode()
 
 
+@pytest.mark.parametrize("place", range(len(RIGHT)))
+def test_what_is_mutated_is_right(place: int, tmp_path: Path) -> None:
+    """Else all that follows it would look at one and the same mistake."""
+    assert load(write(tmp_path, RIGHT[place])).components
+
+
 def fuzz(root: Path, seeds: range) -> None:
-    """One mutated checkout for each seed: one to three manifests of it, each changed once or twice."""
+    """One mutated checkout for each seed: one to three changes, most of them to what was right."""
     written: Mapping[str, bytes] = {}
     for seed in seeds:
         rng = random.Random(seed)
-        files = dict(rng.choice(CHECKOUTS))
+        files = dict(rng.choice(rng.choice((RIGHT, RIGHT, WRONG))))
         for _ in range(rng.randrange(1, 4)):
             name = rng.choice(sorted(files))
             files[name] = mutated(files[name], rng)

@@ -2,7 +2,7 @@
 
 The events of libyaml are read directly: that is fast, gives every node its position, and leaves scalars, duplicate
 keys, nesting and aliases to rules of our own (YAML 1.2: `yes`, `no`, `on` and `off` are words, not booleans).
-An aliased node is shared, never copied, so that no document can grow beyond its own size.
+An aliased node is shared, never copied; it counts as often as it is used, so that reading ends soon for any document.
 """
 
 from __future__ import annotations
@@ -144,12 +144,21 @@ def _report_syntax(error: yaml.MarkedYAMLError, text: str, report: Report) -> No
     report.add(position, f"this is not YAML: {what}", hint)
 
 
+class _Anchored(NamedTuple):
+    """A node that aliases may repeat, how many nodes it consists of, and over how many levels."""
+
+    node: Node
+    nodes: int
+    height: int
+
+
 class _Composer:
     def __init__(self, text: str, report: Report) -> None:
         self._loader = yaml.CSafeLoader(text)
         self._report = report
-        self._anchors: dict[str, Node] = {}
+        self._anchors: dict[str, _Anchored] = {}
         self._nodes = 0
+        self._deepest = 0  # within the node that is being read
 
     def document(self) -> Node | None:
         try:
@@ -173,21 +182,20 @@ class _Composer:
         mark = event.start_mark
         line, column = mark.line + 1, mark.column + 1
         anchor = event.anchor
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise _Fault(mark, f"the file has more than {MAX_NODES:,} values", "A manifest is a short text.")
+        if kind is yaml.AliasEvent:
+            if anchor not in self._anchors:
+                raise _Fault(mark, f"nothing before this is marked &{anchor}", "An alias repeats a finished node.")
+            known = self._anchors[anchor]
+            self._count(mark, known.nodes, depth + known.height)
+            return known.node
+        first, outer = self._nodes, self._deepest
+        self._deepest = 0
+        scalar = kind is yaml.ScalarEvent
+        self._count(mark, 1, depth if scalar else depth + 1)
         node: Node
-        if kind is yaml.ScalarEvent:
+        if scalar:
             plain = event.implicit[0] and event.tag is None
             node = Scalar(_resolve(event.value) if plain else event.value, event.value, line, column)
-        elif kind is yaml.AliasEvent:
-            if event.anchor not in self._anchors:
-                raise _Fault(
-                    mark, f"nothing before this is marked &{event.anchor}", "An alias repeats a finished node."
-                )
-            return self._anchors[event.anchor]
-        elif depth == MAX_DEPTH:
-            raise _Fault(mark, f"this is nested more than {MAX_DEPTH} levels deep")
         elif kind is yaml.SequenceStartEvent:
             items = []
             while type(item := self._next()) is not yaml.SequenceEndEvent:
@@ -196,8 +204,17 @@ class _Composer:
         else:
             node = Table(self._entries(depth), line, column)
         if anchor:
-            self._anchors[anchor] = node
+            self._anchors[anchor] = _Anchored(node, self._nodes - first, self._deepest - depth)
+        self._deepest = max(self._deepest, outer)
         return node
+
+    def _count(self, mark: Any, nodes: int, deepest: int) -> None:
+        self._nodes += nodes
+        self._deepest = max(self._deepest, deepest)
+        if self._nodes > MAX_NODES:
+            raise _Fault(mark, f"the file has more than {MAX_NODES:,} values", "A manifest is a short text.")
+        if deepest > MAX_DEPTH:
+            raise _Fault(mark, f"this is nested more than {MAX_DEPTH} levels deep")
 
     def _entries(self, depth: int) -> dict[str, Entry]:
         entries: dict[str, Entry] = {}
