@@ -6,6 +6,7 @@ Screens are compared with the files in `golden/`.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,14 @@ from tests.cli.worlds import matches_golden
 from tidegate.app.explain import Past, explain
 from tidegate.app.planned import Planned
 from tidegate.cli.changing import Course
+from tidegate.composition import SystemClock
 from tidegate.errors import StepFailed
 from tidegate.execution import Applied, ChangeResult, Fate
 from tidegate.model.component import RunKind
 from tidegate.model.observed import Observed
 from tidegate.model.pins import Revision
 from tidegate.model.plan import Change, Plan
-from tidegate.model.step import Retire, Start, Step
+from tidegate.model.step import Replace, Retire, Start, Step
 
 __all__ = ["tidegate"]
 
@@ -167,6 +169,50 @@ def test_a_migration_that_was_ended_in_the_middle_asks_its_question(tidegate: Pr
     tidegate.target.ran.clear()
     assert "went on to the end" in tidegate("resume", "dev", "--not-ran", "orders")
     assert tidegate.target.ran == ["python3 -m orders.migrate"]
+
+
+def test_a_migration_that_cannot_be_undone_is_not_said_to_be_put_back(tidegate: Program) -> None:
+    """The change went back; what the migration did stays, in words that nobody overlooks."""
+    tidegate("up", "dev")
+    tidegate.edit("orders")
+    tidegate.target.fault = lambda step: (
+        StepFailed("cannot start orders", component="orders") if isinstance(step, Start) else None
+    )
+    said = tidegate("up", "dev", status=1)
+    assert "dev: orders failed; it was put back." in said
+    assert "Not undone  what orders-before-" in said
+
+
+def test_a_worker_that_could_not_be_replaced_was_interrupted(tidegate: Program) -> None:
+    """The screen does not say that nobody noticed."""
+    tidegate("up", "dev")
+    tidegate.edit("mailer")
+
+    def fault(step: Step) -> StepFailed | None:
+        if isinstance(step, Replace) and step.group.born > 2:
+            tidegate.target.take(step, "dev")
+            return StepFailed("cannot start mailer", component="mailer")
+        return None
+
+    tidegate.target.fault = fault
+    said = tidegate("up", "dev", status=1)
+    assert "nobody served as mailer until the old one ran again" in said
+    assert "were not affected" not in said
+
+
+def test_settling_that_is_stopped_says_what_stays_to_be_done(tidegate: Program) -> None:
+    """Ctrl-C: the change is in the middle still, and nothing pretends that it is not."""
+    tidegate("up", "dev")
+    unsettle(tidegate)
+
+    def interrupt(_: Step) -> float:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 60.0
+
+    tidegate.target.clock = SystemClock()
+    tidegate.target.duration = interrupt
+    assert "`tidegate recover dev` puts it in order" in tidegate("resume", "dev", status=1)
+    assert tidegate.json("status", "dev")["environments"][0]["claims"][0]["recovering"]
 
 
 def test_a_task_is_run_to_its_end_and_its_output_is_kept(tidegate: Program) -> None:

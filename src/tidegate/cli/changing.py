@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -25,7 +25,8 @@ from tidegate.cli.views.plan import show_plan
 from tidegate.cli.views.progress import ProgressView
 from tidegate.cli.views.tables import environment_lines
 from tidegate.errors import TidegateError
-from tidegate.execution import Applied, Executor, Fate
+from tidegate.execution import Applied, ChangeResult, Executor, Fate
+from tidegate.model.step import Revert, Run
 
 Planning = Callable[[ProgressView, str], Awaitable[Planned]]
 
@@ -146,9 +147,7 @@ class Changing:
     async def _recover(self, environment: str) -> tuple[str, ...]:
         recovered = tuple(await recover_environment(self.workspace, environment, self.progress.step))
         if recovered:
-            self.progress.say(
-                f"{environment}: {', '.join(recovered)} put in order; a command had vanished in the middle."
-            )
+            self.progress.say(in_order(environment, recovered))
         return recovered
 
     def _show_data(self, course: Course) -> None:
@@ -245,6 +244,7 @@ class Changing:
             switches.seconds if switches else None,
             stopped=stopped,
             taken=tuple(taken.values()),
+            left=_left(result, {id_ for back, id_ in taken if not back}),
             interrupted=tuple(sorted(self.progress.interrupted.get((course.environment, number), ()))),
             status=course.status,
         )
@@ -252,6 +252,16 @@ class Changing:
 
 def _revision(environment: str, number: int) -> str:
     return f"{environment}@{number}" if number else ""
+
+
+def _left(result: ChangeResult, begun: Collection[str]) -> tuple[str, ...]:
+    """The migrations of a change that was put back which began and were not taken back."""
+    back = {planned.step.run for planned in result.put_back if isinstance(planned.step, Revert)}
+    return tuple(
+        planned.step.run.name
+        for planned in result.change.steps
+        if isinstance(planned.step, Run) and planned.id in begun and planned.step.run not in back
+    )
 
 
 def _fate_of_data(course: Course) -> Text:
@@ -262,6 +272,11 @@ def _fate_of_data(course: Course) -> Text:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def in_order(environment: str, components: Sequence[str]) -> str:
+    """What is said of components that a vanished command had left."""
+    return f"{environment}: {', '.join(components)} put in order; a command had vanished in the middle."
 
 
 def first(errors: BaseExceptionGroup[TidegateError]) -> TidegateError:

@@ -12,7 +12,7 @@ from tidegate.app.change import apply, executor
 from tidegate.app.settling import recover_environment
 from tidegate.app.tasks import plan_run, run_of
 from tidegate.app.workspace import Workspace
-from tidegate.cli.changing import first
+from tidegate.cli.changing import first, in_order
 from tidegate.cli.session import Interruption
 from tidegate.cli.task_output import TaskOutput
 from tidegate.cli.views.console import clean, err
@@ -47,7 +47,8 @@ class Running:
             interruption.going_on = self._going_on
             planned = None
             with interruption.scope:
-                await recover_environment(self.workspace, self.environment, progress.step)
+                if recovered := await recover_environment(self.workspace, self.environment, progress.step):
+                    progress.say(in_order(self.environment, recovered))
                 planned = await plan_run(self.workspace, self.environment, self.task)
             if planned is None:
                 raise TidegateError("cannot go on: stopped", "Nothing was changed.")

@@ -22,8 +22,10 @@ def status(
 ) -> int:
     """Show what runs where: state, release, healthy instances and address of every component.
 
-    States: running; degraded (some instances are not healthy); crash-looping; moving (a change is under way); absent
-    (pinned, and nothing runs); unpinned (runs, and nothing pins it). Changes nothing.
+    States: running; degraded (some instances are not healthy); crash-looping; moving (a change is under way); unsettled
+    (a change could neither be finished nor be undone: each of its steps, and the ways out, are shown); absent (pinned,
+    and nothing runs); unpinned (runs, and nothing pins it); ready (a task). Below them: resources that run here, the
+    last run of each task, and migrations that did not end well. Changes nothing.
 
     Examples:
 

@@ -36,8 +36,8 @@ class Failure:
     """A change that did not get through. `parent` names the revision below it, "" if there was none.
 
     `switched` says for how many seconds users met the new releases; None if they never did. `taken` are the steps
-    that were begun, those of undo last; `interrupted` are components whose old instances were stopped. `status` is how
-    the environment stands now, where that could be seen.
+    that were begun, those of undo last; `interrupted` are components whose old instances were stopped, `left` are
+    migrations that cannot be undone. `status` is how the environment stands now, where that could be seen.
     """
 
     environment: str
@@ -47,6 +47,7 @@ class Failure:
     stopped: bool = False
     taken: tuple[Taken, ...] = ()
     interrupted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
     status: EnvironmentStatus | None = None
 
 
@@ -123,6 +124,9 @@ def _undone(failure: Failure) -> list[tuple[str, Text]]:
     elif not failure.interrupted:
         rows.append(("Users", Text("were not affected: the switch had not happened", style="green")))
     rows.append(("Stays", Text(_stays(failure))))
+    if failure.left:
+        what = "\n".join(f"what {name} did; it has no `undo:`" for name in failure.left)
+        rows.append(("Not undone", Text(what, style="bold red")))
     rows.append(("Next", Text(_next(failure), style="cyan")))
     return rows
 
