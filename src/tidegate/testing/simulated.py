@@ -107,15 +107,7 @@ class SimulatedTarget:
         """As `Target.run`."""
         if self.unreachable:
             raise TargetUnreachable(f"cannot see {epoch.environment}", "The simulation is unreachable.")
-        for component in epoch.components:
-            key = (epoch.environment, component)
-            if self.epochs.get(key, 0) > epoch.number:
-                raise OldEpoch(
-                    f"cannot change {component}",
-                    f"Epoch {self.epochs[key]} was seen, this is {epoch.number}.",
-                    component=component,
-                )
-            self.epochs[key] = epoch.number
+        self.admit(epoch)
         self.seen.append(step)
         self.running += 1
         self.most_running = max(self.most_running, self.running)
@@ -126,6 +118,18 @@ class SimulatedTarget:
             return self.take(step, epoch.environment)
         finally:
             self.running -= 1
+
+    def admit(self, epoch: Epoch) -> None:
+        """Remember an epoch. Raises `OldEpoch` if a younger one was seen."""
+        for component in epoch.components:
+            key = (epoch.environment, component)
+            if self.epochs.get(key, 0) > epoch.number:
+                raise OldEpoch(
+                    f"cannot change {component}",
+                    f"Epoch {self.epochs[key]} was seen, this is {epoch.number}.",
+                    component=component,
+                )
+            self.epochs[key] = epoch.number
 
     async def forget(self, environment: str, *, data: bool = False) -> None:
         """As `Target.forget`."""
