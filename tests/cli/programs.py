@@ -26,6 +26,7 @@ from tidegate.ports.store import Store
 from tidegate.ports.target import Epoch, Outcome
 from tidegate.testing.simulated import SimulatedTarget
 
+SCHEMA = jsonschema.Draft202012Validator(output_schema())
 FILES = {
     "tidegate.yaml": """\
 organization: acme
@@ -87,7 +88,7 @@ class Program:
         self.capture.readouterr()
         assert run(["-C", str(self.root), *arguments, "--json"]) == status
         found: dict[str, Any] = json.loads(self.capture.readouterr().out)
-        jsonschema.validate(found, output_schema())
+        SCHEMA.validate(found)
         return found
 
     def edit(self, *components: str) -> None:
