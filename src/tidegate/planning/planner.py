@@ -93,7 +93,8 @@ def _change(
     starting = {name: group for name in names if (group := targets[name]) and starts(scene, name)}
     replaced = frozenset(name for name in starting if replaces(scene, name))
     rooms = {name: room_of(scene, name, stopped=name in replaced) for name in starting}
-    part = Part(names, targets, starting, replaced, waves(scene, rooms, policy.max_extra))
+    coming = waves(scene, rooms, policy.max_extra)
+    part = Part(names, targets, starting, replaced, coming, last=max(coming.values(), default=0))
     steps = steps_of(scene, part, observe=policy.observe, max_errors=policy.max_errors, withdraw=policy.withdraw)
     pins = tuple(PinChange(name, scene.current.get(name), scene.wanted.get(name), why[name]) for name in names)
     peak = _peak(rooms, part)

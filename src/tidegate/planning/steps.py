@@ -34,18 +34,14 @@ ORDER = list(Phase)
 class Part:
     """One change before it has steps. `targets` maps its components and all that they need to their groups;
     `starting` are those that need instances, `replaced` those of them that may not start beside others of theirs,
-    `waves` says when each of them comes."""
+    `waves` says when each of them comes; everything that starts nothing comes in the `last`."""
 
     names: Sequence[str]
     targets: Mapping[str, GroupAddress | None]
     starting: Mapping[str, GroupAddress]
     replaced: frozenset[str]
     waves: Mapping[str, int]
-
-    @property
-    def last(self) -> int:
-        """The last wave, in which everything comes that starts nothing."""
-        return max(self.waves.values(), default=0)
+    last: int
 
     def wave(self, name: str) -> int:
         """The wave of a component."""
@@ -180,7 +176,8 @@ def _switch(
     started = tuple(planned.id for planned in own if planned.phase is Phase.SWITCH)
     suffix = f"-{wave + 1}" if wave else ""
     steps = []
-    staying = [group for other in part.names if part.wave(other) > wave for group in scene.others(other)]
+    later = [name for name in part.names if part.wave(name) > wave] if part.last else ()
+    staying = [group for name in later for group in scene.others(name)]
     route = moves(scene, names, part.targets, staying)
     if route.entries or route.edges:
         steps.append(PlannedStep(f"route{suffix}", Phase.SWITCH, route, started, wave))
@@ -198,23 +195,24 @@ def _switch(
 def _finish(scene: Scene, part: Part) -> list[PlannedStep]:
     """Scale down what stays; retire what nothing pins, callers before the called, so that no request is cut off."""
     steps = []
-    leaving: dict[GroupAddress, tuple[ObservedGroup, int]] = {}
+    leaving: dict[GroupAddress, ObservedGroup] = {}
     for name in part.names:
-        leaving.update({group.address: (group, part.wave(name)) for group in scene.others(name)})
+        for other in scene.others(name):
+            leaving[other.address] = other
         stays = scene.chosen.get(name)
         if stays and stays.replicas > (replicas := scene.wanted[name].shape.replicas):
             scale = Scale(stays.address, replicas)
             steps.append(PlannedStep(f"scale:{stays.address.name}", Phase.FINISH, scale, wave=part.last))
-    callers: dict[GroupAddress, list[str]] = {}
-    for address_, (group, _) in leaving.items():
+    callers: dict[GroupAddress, list[GroupAddress]] = {}
+    for caller, group in leaving.items():
         for called in group.edges.values():
             if called in leaving:
-                callers.setdefault(called, []).append(f"retire:{address_.name}")
-    waves = {f"retire:{address_.name}": wave for address_, (_, wave) in leaving.items()}
-    for address_, (_, wave) in leaving.items():
+                callers.setdefault(called, []).append(caller)
+    for going in leaving:
+        wave = part.wave(going.component)
         # In waves, callers that go later were led to the new groups when these were switched.
-        after = tuple(name for name in sorted(callers.get(address_, ())) if waves[name] <= wave)
-        steps.append(PlannedStep(f"retire:{address_.name}", Phase.FINISH, Retire(address_), after, wave))
+        after = [f"retire:{by.name}" for by in callers.get(going, ()) if part.wave(by.component) <= wave]
+        steps.append(PlannedStep(f"retire:{going.name}", Phase.FINISH, Retire(going), tuple(sorted(after)), wave))
     return steps
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from tidegate.model.address import EdgeAddress, GroupAddress
 from tidegate.model.component import Kind
@@ -22,17 +22,12 @@ def moves(
     scene: Scene,
     names: Sequence[str],
     targets: Mapping[str, GroupAddress | None],
-    staying: Iterable[ObservedGroup] = (),
+    staying: Sequence[ObservedGroup] = (),
 ) -> Route:
     """All entries of `names`, and all edges into them of groups that stay, that do not lead where they shall.
 
     `staying` are groups that go only in a later wave.
     """
-    callers: dict[str, list[ObservedGroup]] = {name: list(scene.dependents.get(name, ())) for name in names}
-    for group in staying:
-        for need in group.edges:
-            if need in callers:
-                callers[need].append(group)
     entries = []
     edges = []
     for name in names:
@@ -42,7 +37,8 @@ def moves(
                 entries.append(EntryMove(name, to))
         elif name in scene.observed.entries:
             entries.append(EntryMove(name, None))
-        edges += [EdgeMove(EdgeAddress(group.address, name), to) for group in callers[name] if group.edges[name] != to]
+        callers = [*scene.dependents.get(name, ()), *(group for group in staying if name in group.edges)]
+        edges += [EdgeMove(EdgeAddress(group.address, name), to) for group in callers if group.edges[name] != to]
     return Route(tuple(entries), tuple(edges))
 
 
