@@ -305,6 +305,33 @@ def test_a_missing_lock_file_is_told_with_what_to_do(tmp_path: Path) -> None:
     assert "Run `npm install` there, commit package-lock.json" in said
 
 
+def test_workers_and_resources_that_are_there_stay_what_they_are(tmp_path: Path) -> None:
+    """Their folders are left alone, their names are taken, and nobody is proposed to call them."""
+    files = {
+        "tidegate.yaml": "organization: a\nenvironments: {dev: {}}\nresources: {api: {dev: {url: x}}}\n",
+        "jobs/Procfile": "web: ./jobs\n",
+        "jobs/worker.yaml": "run: ./jobs\n",
+        "web/Procfile": "web: ./web $PORT\n",
+        "web/web.js": "const { API_URL, JOBS_URL, PORT } = process.env\n",
+        "api/Procfile": "web: ./api $PORT\n",
+    }
+    proposal, project = accepted(made(tmp_path, files))
+    assert [path for path, _, _ in proposal.files] == ["api/service.yaml", "web/service.yaml"]
+    assert "jobs/worker.yaml exists already and is left as it is." in proposal.unknown
+    assert {name: one.runtime.needs for name, one in project.components.items()} == {
+        "api-2": (), "jobs": (), "web": (),
+    }  # fmt: skip
+
+
+def test_variables_that_tidegate_sets_itself_are_not_proposed(tmp_path: Path) -> None:
+    """A person hears of those that have to be called otherwise."""
+    compose = "services:\n  api: {build: ., command: python3 server.py, environment: {DATA: /data, PORT: 80, A: b}}\n"
+    proposal, project = accepted(made(tmp_path, {"server.py": READS_PORT, "compose.yaml": compose}))
+    (component,) = project.components.values()
+    assert dict(component.shape("dev").env) == {"A": "b"}
+    assert any("DATA of api is left out: Tidegate sets it" in one for one in proposal.unknown)
+
+
 @pytest.mark.parametrize("name", ["compose.yaml", "package.json", "pyproject.toml", "Procfile", "Dockerfile"])
 @pytest.mark.parametrize("text", ["", "[", "[]", "services: [a]", '{"scripts": [1], "main": 3}', "a: &x [*x]", "\0\t:"])
 def test_damaged_files_never_stop_it(name: str, text: str, tmp_path: Path) -> None:
