@@ -1,0 +1,79 @@
+"""Where an environment may rest after something died, and what the journal has to tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tests.faults.scenes import Hands, Work
+from tidegate.model.component import Kind, RunKind
+from tidegate.model.observed import Observed, RunState
+from tidegate.model.pins import Pins
+from tidegate.ports.store import Event
+
+ENDS = {"finished", "undone", "recovered", "settled"}
+
+
+async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2)) -> int:
+    """The version that all components have: one of `may`. Nobody holds anything, nothing is left over, nothing is to
+    be done, and the journal tells one story."""
+    assert (await hands.store.environment("dev")).claims == ()
+    pins = await hands.pins()
+    (version,) = [version for version in may if work.versions[version] == pins]
+    observed = await hands.target.observe("dev")
+    check_observed(observed, pins, work)
+    assert (await hands.plan(pins)).empty
+    history = await hands.store.history("dev")
+    assert [older.number for older in history[1:]] == [newer.parent for newer in history[:-1]]
+    check_story(await hands.store.events(environment="dev"))
+    return version
+
+
+def check_observed(observed: Observed, pins: Pins, work: Work) -> None:
+    """Exactly one group for each component, whole; entries and edges lead to these; of the runs only those that the
+    pins stand for."""
+    groups = {address.component: group for address, group in observed.groups.items()}
+    assert len(groups) == len(observed.groups), f"left over: {sorted(map(str, observed.groups))}"
+    assert {name: group.identity for name, group in groups.items()} == {n: pin.identity for n, pin in pins.items()}
+    for name, pin in pins.items():
+        group, made = groups[name], work.releases[pin.release]
+        assert group.healthy == group.replicas == pin.shape.replicas
+        served = group.address if made.kind is Kind.SERVICE else None
+        assert observed.entries.get(name) == served
+        assert dict(group.edges) == {need: groups[need].address for need in made.runtime.needs}
+    assert observed.entries.keys() <= pins.keys()
+    pinned = {pin.release for pin in pins.values()}
+    for run in observed.runs.values():
+        known = work.releases[run.address.release].runtime
+        assert run.state is RunState.DONE
+        undoable = run.address.what is RunKind.BEFORE and known.before is not None and known.before.undo is not None
+        assert run.address.release in pinned or not undoable or _is_older(run.address.release, pins, work), run
+
+
+def _is_older(release: str, pins: Pins, work: Work) -> bool:
+    """What ran for a version before the pinned one stays done."""
+    made = work.releases[release]
+    version = {pin.release: number for number, all_ in work.versions.items() for pin in all_.values()}
+    return version[release] < version[pins[made.component].release]
+
+
+def check_story(events: Sequence[Event]) -> None:
+    """One executor after the other; a step that was begun and did not end is the last that its executor did; whoever
+    came to its end says so; the last one did."""
+    epochs = [event.epoch for event in events]
+    assert epochs == sorted(epochs), "two at once"
+    for epoch in sorted(set(epochs)):
+        own = [event for event in events if event.epoch == epoch]
+        kinds = [event.kind for event in own]
+        begun: list[str] = []
+        for event in own:
+            if event.kind == "step-begun":
+                begun.append(event.step)
+            elif event.kind in {"step-done", "step-failed"}:
+                begun.remove(event.step)
+        came_to_its_end = ENDS.intersection(kinds)
+        if came_to_its_end:
+            assert kinds[-1] in ENDS
+            assert kinds.count(kinds[-1]) == 1
+            assert "step-failed" in kinds or begun == []
+        assert came_to_its_end or epoch != epochs[-1], f"{kinds} is the end of the story"
+        assert kinds.count("committed") <= 1
