@@ -32,7 +32,7 @@ def fork(work: Callable[[], Coroutine[Any, Any, object]]) -> int:
         signal.alarm(PATIENCE)
         anyio.run(work)
         status = 0
-    except BaseException:  # noqa: BLE001 - whatever it is, this process must not return into the test
+    except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tests.faults.scenes import Hands, Work
 from tidegate.model.component import Kind, RunKind
@@ -20,17 +20,18 @@ async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2)) -
     pins = await hands.pins()
     (version,) = [version for version in may if work.versions[version] == pins]
     observed = await hands.target.observe("dev")
-    check_observed(observed, pins, work)
-    assert (await hands.plan(pins)).empty
     history = await hands.store.history("dev")
+    committed = {pin.release for revision in history for pin in revision.pins.values()}
+    check_observed(observed, pins, work, committed)
+    assert (await hands.plan(pins)).empty
     assert [older.number for older in history[1:]] == [newer.parent for newer in history[:-1]]
     check_story(await hands.store.events(environment="dev"))
     return version
 
 
-def check_observed(observed: Observed, pins: Pins, work: Work) -> None:
-    """Exactly one group for each component, whole; entries and edges lead to these; of the runs only those that the
-    pins stand for."""
+def check_observed(observed: Observed, pins: Pins, work: Work, committed: Collection[str]) -> None:
+    """Exactly one group for each component, whole; entries and edges lead to these; what ran for a release that was
+    never committed was taken back."""
     groups = {address.component: group for address, group in observed.groups.items()}
     assert len(groups) == len(observed.groups), f"left over: {sorted(map(str, observed.groups))}"
     assert {name: group.identity for name, group in groups.items()} == {n: pin.identity for n, pin in pins.items()}
@@ -41,19 +42,11 @@ def check_observed(observed: Observed, pins: Pins, work: Work) -> None:
         assert observed.entries.get(name) == served
         assert dict(group.edges) == {need: groups[need].address for need in made.runtime.needs}
     assert observed.entries.keys() <= pins.keys()
-    pinned = {pin.release for pin in pins.values()}
     for run in observed.runs.values():
-        known = work.releases[run.address.release].runtime
+        before = work.releases[run.address.release].runtime.before
         assert run.state is RunState.DONE
-        undoable = run.address.what is RunKind.BEFORE and known.before is not None and known.before.undo is not None
-        assert run.address.release in pinned or not undoable or _is_older(run.address.release, pins, work), run
-
-
-def _is_older(release: str, pins: Pins, work: Work) -> bool:
-    """What ran for a version before the pinned one stays done."""
-    made = work.releases[release]
-    version = {pin.release: number for number, all_ in work.versions.items() for pin in all_.values()}
-    return version[release] < version[pins[made.component].release]
+        if run.address.what is RunKind.BEFORE and before is not None and before.undo is not None:
+            assert run.address.release in committed, f"{run.address} was not taken back"
 
 
 def check_story(events: Sequence[Event]) -> None:
