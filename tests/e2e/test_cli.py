@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import shutil
 import signal
 import subprocess
@@ -146,23 +148,36 @@ def test_stopped_in_the_middle_everything_is_put_back(shop: Shop, number: signal
     assert "nothing to recover" in shop.run("recover", "dev").out
 
 
-@pytest.mark.parametrize("leave", ["Ctrl-C twice", "SIGKILL"])
-def test_left_in_the_middle_the_next_command_puts_it_in_order(shop: Shop, leave: str) -> None:
-    """Whoever changes the environment next recovers it first, and says so."""
+def left_in_the_middle(shop: Shop) -> subprocess.Popen[str]:
+    """`tidegate up dev`, which waits for a new frontend that never gets healthy."""
     shop.run("up", "dev")
     shop.write("frontend", DEAF)
     up = shop.start("up", "dev")
     read_until(up, "starting frontend-r2")
     log = shop.root / ".tidegate" / "logs" / "dev" / "frontend-r2.0.log"
     until("the new one does not listen", lambda: log.exists() and "deaf" in log.read_text())
-    if leave == "SIGKILL":
-        up.kill()
-        end(up)
-    else:
-        up.send_signal(signal.SIGINT)
-        read_until(up, "retiring frontend-r2")
-        assert "Left as it is. `tidegate recover dev` puts it in order." in end(up, signal.SIGINT)
-        assert up.returncode == 1
+    return up
+
+
+def test_left_in_the_middle_it_is_put_in_order_without_anybody(shop: Shop) -> None:
+    """The agent notices that its executor is gone, and has the change put back."""
+    up = left_in_the_middle(shop)
+    up.send_signal(signal.SIGINT)
+    read_until(up, "retiring frontend-r2")
+    assert "Left as it is. It is put back without you" in end(up, signal.SIGINT)
+    assert up.returncode == 1
+    until("nothing is claimed", lambda: not shop.json("status", "dev")["environments"][0]["claims"])
+    assert "nothing to recover" in shop.run("recover", "dev").out
+    assert shop.answer("frontend") == "frontend 1 on backend 1"
+
+
+def test_left_in_the_middle_with_its_agent_the_next_command_puts_it_in_order(shop: Shop) -> None:
+    """Whoever changes the environment next recovers it first, and says so."""
+    up = left_in_the_middle(shop)
+    agent = json.loads((shop.root / ".tidegate" / "agent" / "lock").read_text())["pid"]
+    os.kill(agent, signal.SIGKILL)
+    up.kill()
+    end(up)
     (status,) = shop.json("status", "dev")["environments"]
     assert [claim["components"] for claim in status["claims"]] == [["frontend"]]
     shop.version("frontend", "2")

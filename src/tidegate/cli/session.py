@@ -110,7 +110,7 @@ class Interruption:
         if text := self.going_on():
             self._leave(text)
         if self.asked:
-            self._leave(f"Left as it is. `tidegate recover {names}` puts it in order.")
+            self._leave(f"Left as it is. It is put back without you; `tidegate recover {names}` waits for that.")
         self.asked = True
         if not self.executors:
             self.scope.cancel()
