@@ -8,13 +8,14 @@ from typing import cast
 import pytest
 
 from tests.execution.places import CHAIN, Environment
-from tidegate.app.carry import carry_over
+from tidegate.app.carry import carry_over, check_artifacts
 from tidegate.app.change import apply
 from tidegate.app.planned import Planned
 from tidegate.app.workspace import Workspace
 from tidegate.errors import ClaimRefused, StalePlan, StepFailed, UnsafePlan
 from tidegate.execution import Fate
-from tidegate.model.component import Kind
+from tidegate.model.component import Artifact, Kind
+from tidegate.model.digest import short
 from tidegate.model.pins import Pins
 from tidegate.model.plan import Plan
 from tidegate.model.step import Start, Step
@@ -69,6 +70,21 @@ async def test_a_plan_is_refused_when_its_component_or_a_neighbour_was_touched(p
     assert f"dev@{head} by tests at" in refusal.value.detail
     assert f"changed {other}" in refusal.value.detail
     assert await place.pins() == theirs
+
+
+async def test_going_back_to_a_release_that_was_pruned_is_refused_by_name(place: Environment) -> None:
+    """Which release of which component, from which commit, and how to have it again."""
+    await place.apply(pins(place, ("one", 1)))
+    back = await planned(place, pins(place, ("one", 2)))
+    digest = pins(place, ("one", 2))["one"].release
+    artifact = Artifact("sha256:a", digest, "tree", "linux-x86_64", "/somewhere")
+    await place.store.put_artifact(artifact)
+    await check_artifacts(workspace(place), back)
+    await place.store.forget_artifact(artifact)
+    with pytest.raises(UnsafePlan, match=f"cannot start release {short(digest)} of one") as refusal:
+        await check_artifacts(workspace(place), back)
+    assert "pruned" in refusal.value.detail
+    assert "tidegate release" in refusal.value.hint
 
 
 async def test_what_somebody_else_is_changing_is_left_alone(place: Environment) -> None:
