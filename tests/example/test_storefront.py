@@ -89,7 +89,7 @@ def backend_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("service", ["backend", "frontend"])
+@pytest.mark.parametrize("service", ["backend", "frontend", "orders"])
 def test_the_unit_tests_of_each_service_pass(service: str) -> None:
     """With test doubles and no network, warnings as errors, as a team of its own would run them."""
     result = subprocess.run(
@@ -199,7 +199,7 @@ def test_verify_finds_a_catalogue_that_lost_a_product(backend_folder: Path) -> N
 
 def test_the_locked_requirements_are_hashed_and_name_no_index() -> None:
     """A build takes exactly what was locked, from whatever package index is set up here."""
-    for service in ("frontend", "backend"):
+    for service in ("frontend", "backend", "orders", "orders-worker"):
         text = (SERVICES / service / "requirements.txt").read_text(encoding="utf-8")
         packages = [line for line in text.splitlines() if "==" in line]
         assert packages
