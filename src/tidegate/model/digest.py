@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import json.encoder
-from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 PREFIX = "sha256:"
+_AS_IT_IS = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical(value: Any) -> bytes:
     """Canonical JSON: keys sorted, no white space, UTF-8. No floats: they print differently elsewhere.
 
-    Raises TypeError for anything that JSON does not know.
+    Raises TypeError for anything that JSON does not know, UnicodeEncodeError for text that is none.
     """
-    return _encode(value).encode()
-
-
-def _encoder() -> Callable[[Any], str]:
-    """`JSONEncoder.encode` sets itself up anew at every call, which costs more than encoding a pin does, and
-    planning a fleet names tens of thousands of them. Where the C encoder is there, it is set up once."""
-    make = getattr(json.encoder, "c_make_encoder", None)  # of CPython, and not in the stubs
-    text = getattr(json.encoder, "c_encode_basestring", None)
-    if make is None or text is None:
-        return _ENCODER.encode
-    once = make(None, _ENCODER.default, text, None, ":", ",", True, False, False)
-    return lambda value: "".join(once(value, 0))
-
-
-_encode = _encoder()
+    try:
+        return orjson.dumps(value, option=_AS_IT_IS)
+    except TypeError:  # numbers of more than 64 bits, and whatever neither of the two knows
+        return _ENCODER.encode(value).encode()
 
 
 def digest(kind: str, value: Any) -> str:
