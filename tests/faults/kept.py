@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio.lowlevel
 
-from tests.faults.points import Points
+from tests.faults.points import Points, named
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Release
 from tidegate.model.observed import InstanceState, Observed, ObservedGroup, ObservedInstance
@@ -47,7 +47,7 @@ class KeptTarget(SimulatedTarget):
                 raise failure
             if self._begin(step):
                 self._write()
-                self._points.reach(f"in the middle of {step}")
+                self._points.reach(f"in the middle of {named(step)}")
             return self.take(step, epoch.environment)
 
     async def forget(self, environment: str, *, data: bool = False) -> None:

@@ -27,23 +27,40 @@ WRITES = {
 }
 
 
-class Points:
-    """Counts the moments that pass. At the one with the number `fatal` (from 1; 0: never) it calls `end` with its
-    name."""
+def never(_number: int, _name: str) -> bool:
+    """At no moment."""
+    return False
 
-    def __init__(self, fatal: int = 0, end: Callable[[str], None] = lambda _: None) -> None:
+
+class Points:
+    """Counts the moments that pass. At the first for which `fatal` holds, of its number (from 1) and its name, `end` is
+    called."""
+
+    def __init__(self, fatal: Callable[[int, str], bool] = never, end: Callable[[int], None] | None = None) -> None:
         self.passed = 0
+        self.ended = False
         self._fatal = fatal
-        self._end = end
+        self._end = end or die
 
     def reach(self, name: str) -> None:
         """One moment."""
         self.passed += 1
-        if self.passed == self._fatal:
-            self._end(name)
+        if not self.ended and self._fatal(self.passed, name):
+            self.ended = True
+            self._end(self.passed)
 
 
-def die(_: str = "") -> None:
+def at(point: int) -> Callable[[int, str], bool]:
+    """The moment with this number."""
+    return lambda number, _: number == point
+
+
+def called(name: str) -> Callable[[int, str], bool]:
+    """The first moment with this name."""
+    return lambda _, other: other == name
+
+
+def die(_: int) -> None:
     """End this process as the kernel does when memory is short: at once, without a word."""
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -73,6 +90,13 @@ class _WatchedStore:
         return write
 
 
+def named(step: Step) -> str:
+    """`Start c`, `Route`: a step without what differs from one release to the next."""
+    about = getattr(step, "group", None) or getattr(step, "run", None)
+    component = about.component if about else getattr(step, "component", "")
+    return f"{type(step).__name__} {component}".strip()
+
+
 class WatchedTarget:
     """The same target; every step passes two points."""
 
@@ -91,9 +115,9 @@ class WatchedTarget:
 
     async def run(self, step: Step, epoch: Epoch) -> Outcome:
         """As `Target.run`."""
-        self._points.reach(f"before {step}")
+        self._points.reach(f"before {named(step)}")
         outcome = await self._target.run(step, epoch)
-        self._points.reach(f"after {step}")
+        self._points.reach(f"after {named(step)}")
         return outcome
 
     async def forget(self, environment: str, *, data: bool = False) -> None:

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from tests.faults.forks import run
-from tests.faults.points import Points, die
+from tests.faults.points import Points, at
 from tests.faults.rest import check_rest
 from tests.faults.scenes import LAST, NEXT, VICTIM, Hands, Work, chain, executing, mixed_chain
 from tidegate.execution import Fate
@@ -64,7 +64,7 @@ def copy_of(before: Path) -> Path:
 def killed_at(before: Path, work: Work, point: int) -> Path | None:
     """A folder in which an executor was killed on its way from version 1 to 2; None if it came to its end before."""
     folder = copy_of(before)
-    status = run(executing(folder, work, VICTIM, Points(point, die), up(work, 2)))
+    status = run(executing(folder, work, VICTIM, Points(at(point)), up(work, 2)))
     assert status in {0, -signal.SIGKILL}
     return folder if status else None
 
@@ -121,7 +121,7 @@ def test_after_a_crash_anywhere_both_versions_can_be_had(
 
 def recovery_killed_at(folder: Path, work: Work, point: int) -> bool:
     """Whether it was; otherwise it came to its end."""
-    status = run(executing(folder, work, NEXT, Points(point, die), lambda hands: hands.recover()))
+    status = run(executing(folder, work, NEXT, Points(at(point)), lambda hands: hands.recover()))
     assert status in {0, -signal.SIGKILL}
     return status != 0
 

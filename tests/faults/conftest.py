@@ -1,0 +1,7 @@
+"""What is checked in these modules tells why it fails."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("tests.faults.rest", "tests.faults.real")
