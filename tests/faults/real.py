@@ -25,6 +25,7 @@ from tidegate.drivers.local.ports import PortRegistry
 from tidegate.model.component import Health, HealthKind, Hook, Kind
 from tidegate.model.digest import short
 from tidegate.model.pins import Pin, Pins, Shape
+from tidegate.ports.clock import Clock
 from tidegate.stores.sql import SqlStore
 
 SERVICE = Path(__file__).with_name("service.py")
@@ -32,6 +33,17 @@ HEALTH = Health(HealthKind.HTTP, "/healthz", interval=100, timeout=1000, start_t
 ALIVE = Health(HealthKind.ALIVE, interval=100)
 SERVICES = "abcd"
 PATIENCE = 30.0  # seconds for what goes on by itself to come to rest
+
+
+class LaterClock(SystemClock):
+    """Is some seconds fast."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def now(self) -> float:
+        """As `Clock.now`."""
+        return super().now() + self._seconds
 
 
 @dataclass
@@ -66,20 +78,25 @@ class Shop:
         return pins
 
     def doing(
-        self, holder: str, act: Callable[[Hands], Awaitable[Any]], points: Points | None = None
+        self,
+        holder: str,
+        act: Callable[[Hands], Awaitable[Any]],
+        points: Points | None = None,
+        *,
+        clock: Clock | None = None,
     ) -> Callable[[], Coroutine[Any, Any, None]]:
         """What one process does from its start to its end."""
 
         async def whole() -> None:
-            async with self.hands(holder, points or Points()) as hands:
+            async with self.hands(holder, points or Points(), clock or SystemClock()) as hands:
                 await act(hands)
 
         return whole
 
     @asynccontextmanager
-    async def hands(self, holder: str, points: Points) -> AsyncIterator[Hands]:
+    async def hands(self, holder: str, points: Points, clock: Clock) -> AsyncIterator[Hands]:
         """A process at this project."""
-        store = SqlStore.open(self.world.root / "store.db", SystemClock())
+        store = SqlStore.open(self.world.root / "store.db", clock)
         target = self.world.another_target()
         try:
             for each in self.world.known.values():
@@ -89,13 +106,13 @@ class Shop:
             await target.close()
             await store.close()
 
-    async def rests(self, hands: Hands, *may: int) -> int:
+    async def rests(self, hands: Hands, *may: int, told_once: bool = True) -> int:
         """Wait until it rests at one of these versions, which is returned, with no process and no port left over;
         fails with what is wrong when it does not."""
         with anyio.move_on_after(PATIENCE) as scope:
             while True:
                 try:
-                    version = await check_rest(hands, self.work, may=may)
+                    version = await check_rest(hands, self.work, may=may, told_once=told_once)
                     await self._check_nothing_left(hands)
                     await self._check_answers(hands, version)
                 except AssertionError:

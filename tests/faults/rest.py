@@ -13,9 +13,9 @@ from tidegate.ports.store import Event
 ENDS = {"finished", "undone", "recovered", "settled"}
 
 
-async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2)) -> int:
+async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2), told_once: bool = True) -> int:
     """The version that all components have: one of `may`. Nobody holds anything, nothing is left over, nothing is to
-    be done, and the journal tells one story."""
+    be done, and, unless somebody who had lost his right still wrote into it, the journal tells one story."""
     assert (await hands.store.environment("dev")).claims == ()
     pins = await hands.pins()
     (version,) = [version for version in may if work.versions[version] == pins]
@@ -25,7 +25,8 @@ async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2)) -
     check_observed(observed, pins, work, committed)
     assert (await hands.plan(pins)).empty
     assert [older.number for older in history[1:]] == [newer.parent for newer in history[:-1]]
-    check_story(await hands.store.events(environment="dev"))
+    if told_once:
+        check_story(await hands.store.events(environment="dev"))
     return version
 
 
