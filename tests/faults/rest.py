@@ -10,6 +10,7 @@ from tidegate.model.observed import Observed, RunState
 from tidegate.model.pins import Pins
 from tidegate.ports.store import Event
 
+MANY = 600  # events, of several changes
 ENDS = {"finished", "undone", "recovered", "settled"}
 
 
@@ -26,7 +27,9 @@ async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2), t
     assert (await hands.plan(pins)).empty
     assert [older.number for older in history[1:]] == [newer.parent for newer in history[:-1]]
     if told_once:
-        check_story(await hands.store.events(environment="dev"))
+        journal = await hands.store.events(environment="dev", limit=MANY)
+        first = journal[0].epoch if len(journal) == MANY else 0  # its beginning may be missing
+        check_story([event for event in journal if event.epoch != first])
     return version
 
 
