@@ -205,3 +205,28 @@ def test_the_locked_requirements_are_hashed_and_name_no_index() -> None:
         assert packages
         assert all(line.endswith("\\") for line in packages)
         assert "://" not in text
+
+
+def test_where_postgresql_is_missing_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    """Whoever brings orders up reads it with the failure, and nothing is left of the try."""
+    manifest = yaml.safe_load((STOREFRONT / "tidegate.yaml").read_text(encoding="utf-8"))
+    command = manifest["resources"]["orders-db"]["orders-dev"]["run"]
+    programs, data = tmp_path / "bin", tmp_path / "data"
+    programs.mkdir()
+    data.mkdir()
+    for name in ("ls", "sort", "tail", "id"):
+        found = shutil.which(name)
+        assert found
+        (programs / name).symlink_to(found)
+    result = subprocess.run(
+        ["/bin/sh", "-c", command.replace("/usr/lib/postgresql", str(tmp_path / "nowhere"))],
+        env={"PATH": str(programs), "DATA": str(data), "PORT": "1"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr == ""
+    assert result.stdout.startswith("PostgreSQL is not installed here. Install it: apt-get install postgresql")
+    assert list(data.iterdir()) == []
