@@ -22,11 +22,11 @@ def short_tmp() -> Iterator[Path]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many points the fault tests tried: what they recorded as `points: WHAT`."""
+    """How much the fault tests tried: what they recorded as `tried: WHAT`."""
     tried: Counter[str] = Counter()
     for report in terminalreporter.getreports("passed"):
         for name, number in report.user_properties:
-            if name.startswith("points: "):
-                tried[name.removeprefix("points: ")] += int(number)
+            if name.startswith("tried: "):
+                tried[name.removeprefix("tried: ")] += int(number)
     for what, number in sorted(tried.items()):
-        terminalreporter.write_line(f"{what}: {number} points")
+        terminalreporter.write_line(f"{what}: {number}")

@@ -15,7 +15,7 @@ import anyio
 PATIENCE = 120  # seconds, after which the kernel ends a process that hangs
 
 
-def fork(work: Callable[[], Coroutine[Any, Any, object]]) -> int:
+def fork(work: Callable[[], Coroutine[Any, Any, object]], *, patience: int = PATIENCE) -> int:
     """Let a process of its own do something; its pid. It ends with 0, or with 1 and a traceback on standard error.
 
     It begins where this one stands, so nothing may be open here that it would share: no store, no event loop.
@@ -29,7 +29,7 @@ def fork(work: Callable[[], Coroutine[Any, Any, object]]) -> int:
         return pid
     status = 1
     try:
-        signal.alarm(PATIENCE)
+        signal.alarm(patience)
         anyio.run(work)
         status = 0
     except BaseException:

@@ -101,7 +101,7 @@ def test_wherever_an_executor_is_killed_the_next_command_settles_it(
         folder = killed_at(before, work, point)
         assert folder is not None, f"it came to its end before point {point}"
         settled(folder, work, *([2, 1], [1, 2])[place // 8 % 2] * (place % 8 == 0))
-    record_property("points: crash anywhere, simulated", len(points))
+    record_property("tried: crash anywhere, simulated, points", len(points))
 
 
 @pytest.mark.exhaustive
@@ -116,7 +116,7 @@ def test_after_a_crash_anywhere_both_versions_can_be_had(
             folder = killed_at(before, work, point)
             assert folder is not None
             settled(folder, work, next_version)
-    record_property("points: crash anywhere and up, simulated", 2 * len(points))
+    record_property("tried: crash anywhere and up, simulated, points", 2 * len(points))
 
 
 def recovery_killed_at(folder: Path, work: Work, point: int) -> bool:
@@ -140,4 +140,4 @@ def test_a_recovery_that_is_killed_itself_is_done_by_the_next(
             settled(folder, work)
             killed += pause
             tried += 1
-    record_property("points: crash while recovering, simulated", tried)
+    record_property("tried: crash while recovering, simulated, points", tried)

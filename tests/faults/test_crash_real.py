@@ -105,4 +105,4 @@ def test_whatever_dies_wherever_leaves_all_at_one_version(
         assert status == (-signal.SIGKILL if what == "executor" else 0)
         point += 2
         tried += 1
-    record_property(f"points: {what} killed anywhere, real processes", tried)
+    record_property(f"tried: {what} killed anywhere, real processes, points", tried)
