@@ -149,9 +149,10 @@ async def test_changes_that_have_no_room_at_once_take_turns(place: Environment) 
 
 
 async def test_one_component_that_has_no_room_is_refused(place: Environment) -> None:
-    """With what would help."""
+    """With what would help. What comes to stay needs no such room."""
+    await place.apply(place.chain(1), limit=Limit(instances=1))
     with pytest.raises(UnsafePlan, match="max_extra") as refusal:
-        await place.plan(place.chain(1), limit=Limit(instances=1))
+        await place.plan(place.chain(2), limit=Limit(instances=1))
     assert "overlap: false" in refusal.value.hint
 
 

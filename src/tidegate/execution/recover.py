@@ -153,7 +153,7 @@ class Recovery:
             wanted=wanted,
             observed=await look(self._place, claim.environment),
             releases=await known_releases(self._store, head, change, {}),
-            policy=Policy(max_extra=self._place.limit),
+            policy=Policy(max_extra=self._place.limit, firm=False),
             scope=frozenset(claim.components),
             as_one=True,
         )

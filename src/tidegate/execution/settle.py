@@ -49,7 +49,7 @@ async def settle(
             wanted=pins,
             observed=observed,
             releases=await known_releases(place.store, pins, change, releases),
-            policy=Policy(max_extra=place.limit, withdraw=committed),
+            policy=Policy(max_extra=place.limit, firm=False, withdraw=committed),
             scope=frozenset(claim.components),
             as_one=True,
             taken_back=() if committed else _migrated(change),

@@ -19,7 +19,7 @@ from tidegate.planning.changes import connected, differences, wired
 from tidegate.planning.runs import is_due
 from tidegate.planning.scene import Scene, look, target_of
 from tidegate.planning.steps import Part, replaces, starts, steps_of
-from tidegate.planning.waves import Limit, Room, room_of, turns, waves
+from tidegate.planning.waves import Limit, Need, in_turn, need_of, together, turns, waves
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,15 @@ class Policy:
 
     `observe` in seconds (0: not at all); `max_errors` the tolerated share of answers 5xx, in 1/10,000;
     `allow_dirty`: releases of sources that are not committed may enter (the first environment). `max_extra`: how much
-    may run beside what runs already. `withdraw`: resources that nothing uses any more are stopped.
+    may run twice, old beside new; `firm`: what alone is too large for that is refused (otherwise it goes alone).
+    `withdraw`: resources that nothing uses any more are stopped.
     """
 
     observe: int = 0
     max_errors: int = 100
     allow_dirty: bool = True
     max_extra: Limit = field(default_factory=Limit)
+    firm: bool = True
     withdraw: bool = True
 
 
@@ -68,13 +70,14 @@ def make_plan(
     parts = [tuple(sorted(why))] * bool(why) if as_one else connected(scene, why)
     wires = wired(scene, why)
 
-    def change(part: tuple[str, ...], number: int) -> Change:
-        return _change(scene, {name: why[name] for name in part}, number, policy, _neighbours(part, wires))
-
-    changes = [change(part, number + place) for place, part in enumerate(parts)]
-    rooms = [Room(change.peak_instances, change.peak_memory, change.unmeasured) for change in changes]
-    taking = turns(rooms, policy.max_extra)
-    _check_memory(observed, rooms, taking)
+    changes, needs = [], []
+    for place, part in enumerate(parts):
+        of_part = {name: why[name] for name in part}
+        change, need = _change(scene, of_part, number + place, policy, _neighbours(part, wires))
+        changes.append(change)
+        needs.append(need)
+    taking = turns(needs, policy.max_extra)
+    _check_memory(observed, needs, taking)
     if any(taking):
         changes = [replace(change, turn=turn) for change, turn in zip(changes, taking, strict=True)]
     plan = Plan(environment, parent, tuple(changes))
@@ -83,7 +86,7 @@ def make_plan(
 
 def _change(
     scene: Scene, why: Mapping[str, tuple[str, ...]], number: int, policy: Policy, neighbours: tuple[str, ...]
-) -> Change:
+) -> tuple[Change, Need]:
     names = tuple(why)
     around = {*names}
     for name in names:
@@ -92,25 +95,26 @@ def _change(
     targets: dict[str, GroupAddress | None] = {name: target_of(scene, name, names, number) for name in around}
     starting = {name: group for name in names if (group := targets[name]) and starts(scene, name)}
     replaced = frozenset(name for name in starting if replaces(scene, name))
-    rooms = {name: room_of(scene, name, stopped=name in replaced) for name in starting}
-    coming = waves(scene, rooms, policy.max_extra)
+    needs = {name: need_of(scene, name, stopped=name in replaced) for name in starting}
+    coming = waves(scene, needs, policy.max_extra, firm=policy.firm)
     part = Part(names, targets, starting, replaced, coming, last=max(coming.values(), default=0))
     steps = steps_of(scene, part, observe=policy.observe, max_errors=policy.max_errors, withdraw=policy.withdraw)
     pins = tuple(PinChange(name, scene.current.get(name), scene.wanted.get(name), why[name]) for name in names)
-    peak = _peak(rooms, part)
+    need = in_turn(together(needs[n] for n in needs if coming[n] == wave) for wave in range(part.last + 1))
     irreversible = _irreversible(scene, names)
-    return Change(
+    change = Change(
         number=number,
         pins=pins,
         steps=steps,
         intent=_intent(scene.observed.environment, pins, irreversible),
-        peak_instances=peak.instances,
-        peak_memory=peak.memory,
-        unmeasured=peak.unmeasured,
+        peak_instances=need.extra.instances,
+        peak_memory=need.extra.memory,
+        unmeasured=need.extra.unmeasured,
         irreversible=irreversible,
         neighbours=neighbours,
         interrupts=_interrupts(scene, steps),
     )
+    return change, need
 
 
 def _neighbours(names: tuple[str, ...], wires: Mapping[str, set[str]]) -> tuple[str, ...]:
@@ -150,24 +154,17 @@ def _interrupts(scene: Scene, steps: Sequence[PlannedStep]) -> tuple[str, ...]:
     return (*sorted(stopped), *sorted(provided & scene.observed.resources.keys()))
 
 
-def _peak(rooms: Mapping[str, Room], part: Part) -> Room:
-    """What runs beside what runs now at the worst moment."""
-    taken = [Room()] * (part.last + 1)
-    for name, room in rooms.items():
-        taken[part.wave(name)] += room
-    return max(taken, key=lambda room: (room.memory, room.instances))
-
-
-def _check_memory(observed: Observed, rooms: list[Room], taking: list[int]) -> None:
+def _check_memory(observed: Observed, needs: Sequence[Need], taking: Sequence[int]) -> None:
     if not observed.memory_free:
         return
-    for turn in set(taking):
-        memory = sum(room.memory for room, other in zip(rooms, taking, strict=True) if other == turn)
-        if memory > observed.memory_free:
-            raise UnsafePlan(
-                f"cannot start all of this beside what runs in {observed.environment}",
-                f"It takes about {memory / 2**20:.0f} MB more for a while; there are "
-                f"{observed.memory_free / 2**20:.0f} MB left.",
-                hint=f"Let it go in waves: max_extra: {{memory: {max(1, observed.memory_free // 2**21)}M}} in the "
-                "environment; or release fewer at once with --only.",
-            )
+    memory = in_turn(
+        together(need for need, other in zip(needs, taking, strict=True) if other == turn) for turn in sorted({*taking})
+    ).extra.memory
+    if memory > observed.memory_free:
+        raise UnsafePlan(
+            f"cannot start all of this beside what runs in {observed.environment}",
+            f"It takes about {memory / 2**20:.0f} MB more for a while; there are "
+            f"{observed.memory_free / 2**20:.0f} MB left.",
+            hint=f"Let it go in waves: max_extra: {{memory: {max(1, observed.memory_free // 2**21)}M}} in the "
+            "environment; or release fewer at once with --only.",
+        )

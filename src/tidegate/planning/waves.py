@@ -21,10 +21,22 @@ class Room:
     def __add__(self, other: Room) -> Room:
         return Room(self.instances + other.instances, self.memory + other.memory, self.unmeasured + other.unmeasured)
 
+    def __sub__(self, other: Room) -> Room:
+        return Room(self.instances - other.instances, self.memory - other.memory, self.unmeasured - other.unmeasured)
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What starting something takes beside what runs: `extra` at the worst moment, of which `passing` is given back
+    once the old instances are gone. The rest has come to stay."""
+
+    extra: Room = Room()
+    passing: Room = Room()
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much may run beside what runs already; None: as much as is needed. `memory` in bytes."""
+    """How much may run twice, old beside new; None: as much as is needed. `memory` in bytes."""
 
     instances: int | None = None
     memory: int | None = None
@@ -36,54 +48,75 @@ class Limit:
         )
 
 
-def room_of(scene: Scene, name: str, *, stopped: bool) -> Room:
-    """What starting a component needs beside what runs; `stopped`: its other groups stop first."""
-    replicas = scene.wanted[name].shape.replicas
+def need_of(scene: Scene, name: str, *, stopped: bool) -> Need:
+    """What starting a component takes; `stopped`: its other groups stop first."""
     chosen = scene.chosen.get(name)
-    extra = replicas - (len(chosen.instances) if chosen else 0)
-    if stopped:
-        extra -= sum(len(group.instances) for group in scene.others(name))
-    extra = max(0, extra)
+    extra = scene.wanted[name].shape.replicas - (len(chosen.instances) if chosen else 0)
+    others = sum(len(group.instances) for group in scene.others(name))
+    extra = max(0, extra - (others if stopped else 0))
+    passing = 0 if chosen or stopped else min(extra, others)
     each = _memory_of_one(scene.groups.get(name, ()))
-    return Room(extra, extra * each, 0 if each else extra)
+    return Need(Room(extra, extra * each, 0 if each else extra), Room(passing, passing * each, 0 if each else passing))
 
 
-def waves(scene: Scene, needs: Mapping[str, Room], limit: Limit) -> dict[str, int]:
+def waves(scene: Scene, needs: Mapping[str, Need], limit: Limit, *, firm: bool) -> dict[str, int]:
     """Starting component -> its wave. A component never comes in an earlier wave than one that it needs.
 
-    Raises `UnsafePlan` if one component alone is too large.
+    Raises `UnsafePlan` if one component alone is too large; not `firm`, it goes alone.
     """
     if limit.instances is None and limit.memory is None:
         return dict.fromkeys(needs, 0)
-    for name, room in needs.items():
-        if not limit.holds(room):
+    for name, need in needs.items():
+        if firm and not limit.holds(need.passing):
             raise UnsafePlan(
                 f"cannot start {name} beside what runs",
-                f"It takes {_in_words(room)} more; max_extra of {scene.observed.environment} allows "
-                f"{_in_words(Room(limit.instances or 0, limit.memory or 0))}.",
-                hint="Allow more, or let it stop first: `overlap: false` in its manifest.",
+                f"It runs twice for a while, which takes {_in_words(need.passing)}; max_extra of "
+                f"{scene.observed.environment} allows {_allowed(limit)}.",
+                hint="Allow more, or let the old stop first: `overlap: false` in its manifest.",
             )
     found: dict[str, int] = {}
     taken: list[Room] = []
     for name in _called_first(scene, needs):
         wave = max((found[need] for need in scene.needs(scene.wanted[name]) if need in found), default=0)
-        while wave < len(taken) and not limit.holds(taken[wave] + needs[name]):
+        while wave < len(taken) and taken[wave].instances and not limit.holds(taken[wave] + needs[name].passing):
             wave += 1
         taken += [Room()] * (wave + 1 - len(taken))
-        taken[wave] += needs[name]
+        taken[wave] += needs[name].passing
         found[name] = wave
     return found
 
 
-def turns(rooms: Sequence[Room], limit: Limit) -> list[int]:
-    """For changes that need so much room each: after how many others each has its turn."""
+def together(needs: Iterable[Need]) -> Need:
+    """What several take that start side by side."""
+    extra = passing = Room()
+    for need in needs:
+        extra, passing = extra + need.extra, passing + need.passing
+    return Need(extra, passing)
+
+
+def in_turn(needs: Iterable[Need]) -> Need:
+    """What several take that start one after the other, each when the old of the one before are gone."""
+    grown = worst = passing = Room()
+    for need in needs:
+        worst = max(worst, grown + need.extra, key=_size)
+        passing = max(passing, need.passing, key=_size)
+        grown += need.extra - need.passing
+    return Need(worst, passing)
+
+
+def turns(needs: Sequence[Need], limit: Limit) -> list[int]:
+    """For changes that take so much each: after how many others each has its turn."""
     found, turn, taken = [], 0, Room()
-    for room in rooms:
-        if not limit.holds(taken + room) and taken.instances:
+    for need in needs:
+        if taken.instances and not limit.holds(taken + need.passing):
             turn, taken = turn + 1, Room()
-        taken += room
+        taken += need.passing
         found.append(turn)
     return found
+
+
+def _size(room: Room) -> tuple[int, int]:
+    return room.memory, room.instances
 
 
 def _called_first(scene: Scene, names: Iterable[str]) -> list[str]:
@@ -106,6 +139,11 @@ def _called_first(scene: Scene, names: Iterable[str]) -> list[str]:
 def _memory_of_one(groups: Sequence[ObservedGroup]) -> int:
     sizes = [instance.memory for group in groups for instance in group.instances if instance.memory]
     return sum(sizes) // len(sizes) if sizes else 0
+
+
+def _allowed(limit: Limit) -> str:
+    said = [_in_words(Room(limit.instances))] if limit.instances is not None else []
+    return " and ".join([*said, *([f"{limit.memory / 2**20:.0f} MB"] if limit.memory is not None else [])])
 
 
 def _in_words(room: Room) -> str:
