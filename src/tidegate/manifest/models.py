@@ -40,7 +40,8 @@ class PerEnvironment(Generic[T]):
 
 @dataclass(frozen=True)
 class MaxExtra:
-    """How much may run beside what runs already while an environment changes; None: no limit. `memory` in bytes."""
+    """How much of the old may run beside its successors while an environment changes; None: no limit. `memory` in
+    bytes."""
 
     instances: int | None = None
     memory: int | None = None
