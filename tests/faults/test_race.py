@@ -15,6 +15,7 @@ from typing import cast
 import anyio
 import pytest
 
+from tests.execution.places import Environment, Still
 from tests.faults.forks import ended, fork
 from tests.faults.kept import KeptTarget
 from tests.faults.rest import check_observed
@@ -29,8 +30,11 @@ from tidegate.errors import ClaimRefused, StalePlan, UnsafePlan
 from tidegate.execution import Executor, Fate
 from tidegate.model.component import Release
 from tidegate.model.holder import holder_of
+from tidegate.model.observed import Observed
 from tidegate.model.pins import Pin, Pins, Shape
 from tidegate.model.plan import Change
+from tidegate.model.step import Retire, Start, Step
+from tidegate.planning import Policy, make_plan
 from tidegate.stores.sql import SqlStore
 
 NEEDS = {"a": (), "b": ("a",), "c": ("b",), "d": (), "e": ("d",), "f": ("a", "d")}
@@ -222,3 +226,38 @@ def test_operators_who_race_make_one_line_and_every_loser_is_told(
     anyio.run(check_line, arena, told)
     record_property(f"tried: race of {operators} operators, rounds", operators * rounds)
     record_property(f"tried: race of {operators} operators, commits", check_told(told)[Fate.COMMITTED])
+
+
+@pytest.mark.anyio
+async def test_a_plan_that_counts_on_what_others_were_removing_is_made_again(tmp_path: Path) -> None:
+    """It was made while somebody finished: the old groups were still there, and seemed fit to go back to."""
+    store = SqlStore.open(tmp_path / "store.db", Still())
+    place = Environment(store, Still())
+    await place.apply(place.chain(1))
+    seen: list[Observed] = []
+
+    def look(step: Step) -> None:
+        if isinstance(step, Retire) and not seen:
+            seen.append(place.target.look("dev"))
+
+    place.target.fault = look
+    await place.apply(place.chain(2))
+    head = (await store.environment("dev")).head
+    pins = await place.pins()
+    plan = make_plan(
+        environment="dev",
+        parent=head,
+        number=head + 1,
+        current=pins,
+        wanted=place.chain(1),
+        observed=seen[0],
+        releases=place.releases,
+        policy=Policy(),
+    )
+    assert not any(isinstance(each.step, Start) for change in plan.changes for each in change.steps)
+    planned = Planned(plan, pins, place.chain(1), seen[0], place.releases)
+    applied = await apply(_workspace(Hands(store, place.target, place.releases, "")), place.executor, planned)
+    assert applied.succeeded
+    assert place.answers("d") == {name: pin.release for name, pin in place.chain(1).items()}
+    assert (await place.plan(place.chain(1))).empty
+    await store.close()

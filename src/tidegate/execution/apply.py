@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import anyio
 
-from tidegate.errors import ClaimLost, OldEpoch, StepFailed, TidegateError
+from tidegate.errors import ClaimLost, OldEpoch, StalePlan, StepFailed, TidegateError
 from tidegate.execution.claim import LEASE, Lease
 from tidegate.execution.progress import Applied, ChangeResult, Fate, Reporter, Stage
 from tidegate.execution.recover import unsettle
 from tidegate.execution.run import Runner
 from tidegate.execution.settle import Place, attending, settle
+from tidegate.model.address import GroupAddress
 from tidegate.model.component import Release
 from tidegate.model.pins import Revision
 from tidegate.model.plan import Change, Plan
+from tidegate.model.step import Observe, Replace, Route, Start
 from tidegate.planning import Limit
 from tidegate.ports.store import Claim, Store
 from tidegate.ports.target import Target
@@ -52,6 +54,7 @@ class Executor:
         await self._store.put_plan(plan)
         async with attending(self._target, plan.environment):
             claims = await self._store.claim(plan, holder=self._holder, lease=LEASE, place=self._target.place)
+            await self._check_still_there(plan, claims)
             results: dict[int, ChangeResult] = {}
             course = Course(plan, releases, why, Turns(plan.changes))
 
@@ -65,6 +68,26 @@ class Executor:
                 for change, claim in zip(plan.changes, claims, strict=True):
                     group.start_soon(one, change, claim)
         return Applied(plan, tuple(results[change.number] for change in plan.changes))
+
+    async def _check_still_there(self, plan: Plan, claims: Sequence[Claim]) -> None:
+        """What was seen when the plan was made may have been on its way out: somebody else was finishing a change, or
+        undoing one. Raises `StalePlan` if a group that the plan counts on is gone; the claims are given back."""
+        counted_on = {group for change in plan.changes for group in _counted_on(change)}
+        if not counted_on:
+            return
+        try:
+            gone = counted_on.difference((await self._target.observe(plan.environment)).groups)
+            if gone:
+                raise StalePlan(
+                    "cannot apply a stale plan",
+                    f"Somebody else removed {', '.join(sorted(group.name for group in gone))} after it was made.",
+                    hint=f"Plan again: tidegate plan {plan.environment}",
+                    address=plan.environment,
+                )
+        except TidegateError:
+            for claim in claims:
+                await self._store.release_claim(claim)
+            raise
 
     async def _apply_change(self, course: Course, change: Change, claim: Claim) -> ChangeResult:
         runner = Runner(
@@ -144,6 +167,26 @@ class Executor:
         except TidegateError as error:
             return error
         return None
+
+
+def _counted_on(change: Change) -> set[GroupAddress]:
+    """The groups that a change leads to or watches without starting them."""
+    used: set[GroupAddress | None] = set()
+    started: set[GroupAddress] = set()
+    for planned in change.steps:
+        match planned.step:
+            case Start() | Replace() as step:
+                started.add(step.group)
+                used.update(to for _, to in step.edges)
+            case Route() as step:
+                used.update(entry.to for entry in step.entries)
+                used.update(move.to for move in step.edges)
+                used.update(move.edge.group for move in step.edges)
+            case Observe() as step:
+                used.update(step.groups)
+            case _:
+                pass
+    return {group for group in used if group is not None} - started
 
 
 @dataclass(frozen=True, slots=True)
