@@ -1,5 +1,5 @@
 """The example's orders, on a real PostgreSQL that their environment starts itself: a service with migrations, a worker,
-a task and a resource. One environment for all tests here; each leaves it working."""
+a task and a resource. One environment for all tests here; all but the last leave it working."""
 
 from __future__ import annotations
 
@@ -277,18 +277,18 @@ def test_a_database_that_dies_is_started_again(orders: Orders) -> None:
     until("orders are shown again", lambda: orders.ask(number).status_code == 200)
     after = orders.database()
     assert after["pid"] != before["pid"]
-    assert (after["url"], after["restarts"]) == (before["url"], 1)
+    assert after["url"] == before["url"]
+    assert after["restarts"] > before["restarts"]
     assert orders.order(number)["product"] == "lantern"
     orders.fulfilled(orders.place("compass"))
 
 
 def test_orders_outlive_the_environment_until_they_are_destroyed(orders: Orders) -> None:
-    """`down` keeps them, `up` brings them back, `down --data` destroys them."""
+    """`down` keeps them, `up` brings them back, `down --data` destroys them, and what is known of their migrations."""
     number = orders.place("tide-chart")
     assert "Data stay: orders-db" in orders.down()
     orders.up()
     assert orders.fulfilled(number)["product"] == "tide-chart"
     orders.down("--data")
     assert not (orders.shop.root / ".tidegate" / "data" / ENVIRONMENT).exists()
-    orders.up()
-    assert orders.sql("SELECT count(*) FROM orders") == [(0,)]
+    assert orders.status()["runs"] == []
