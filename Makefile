@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 SOURCES := src tests bench scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install preflight demo demo-stop test lint bench clean
+.PHONY: help install preflight demo demo-stop test faults lint bench clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is:"
@@ -40,6 +40,9 @@ demo-stop: ## end what `make demo` left running, and remove its folder
 
 test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+faults: $(STAMP) ## what takes minutes: kills at every point, long races, 10,000 fuzzed manifests
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m exhaustive $(ARGS)
 
 lint: $(STAMP) ## style, formatting, types, layers
 	$(BIN)/ruff check $(SOURCES)
