@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 
-PATIENCE = 120  # seconds, after which the kernel ends a process that hangs
+PATIENCE = 60  # seconds, after which the kernel ends a process that hangs
 
 
 def fork(work: Callable[[], Coroutine[Any, Any, object]], *, patience: int = PATIENCE) -> int:

@@ -8,11 +8,12 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,10 @@ class Said:
 
 @dataclass(frozen=True)
 class Project:
-    """`root` is the checkout; what runs because of it is below its parent."""
+    """`root` is the checkout; what runs because of it is below its parent. `began` are its commands."""
 
     root: Path
+    began: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def settings(self, **keys: object) -> None:
         """tidegate.yaml."""
@@ -77,15 +79,23 @@ class Project:
         """Component -> its release in dev."""
         return {each["component"]: each["release"] for each in self.dev()["components"]}
 
+    def claims(self) -> Any:
+        """Who changes dev now; read from the store, without a command."""
+        with contextlib.closing(sqlite3.connect(self.root / ".tidegate" / "store.db")) as store:
+            ((claims,),) = store.execute("SELECT claims FROM environments WHERE name = 'dev'")
+        return json.loads(claims)
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`tidegate ARGUMENTS` as a process of its own."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [PROGRAM, "-C", str(self.root), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.began.append(process)
+        return process
 
     def instances(self) -> dict[str, int]:
         """Instance -> pid of what runs."""
@@ -125,7 +135,18 @@ def project(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projec
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
     until(lambda: not made.processes())
+    for command in made.began:
+        with command:
+            pass
     shutil.rmtree(root, ignore_errors=True)
+
+
+def ended(process: subprocess.Popen[str], status: int = 0) -> str:
+    """Wait for a command that has to end with this status; what it printed."""
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    return said
 
 
 def until(condition: Callable[[], object]) -> None:
