@@ -100,7 +100,7 @@ def test_wherever_an_executor_is_killed_the_next_command_settles_it(
     for place, point in enumerate(points):
         folder = killed_at(before, work, point)
         assert folder is not None, f"it came to its end before point {point}"
-        settled(folder, work, *([2, 1], [1, 2])[place // 8 % 2] * (place % 8 == 0))
+        settled(folder, work, *([2, 1], [1, 2])[place // 16 % 2] * (place % 16 == 0))
     record_property("tried: crash anywhere, simulated, points", len(points))
 
 
