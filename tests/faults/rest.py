@@ -34,8 +34,8 @@ async def check_rest(hands: Hands, work: Work, *, may: Sequence[int] = (1, 2), t
 
 
 def check_observed(observed: Observed, pins: Pins, work: Work, committed: Collection[str]) -> None:
-    """Exactly one group for each component, whole; entries and edges lead to these; what ran for a release that was
-    never committed was taken back."""
+    """Exactly one group for each component, whole; entries and edges lead to these; its migrations have run; what ran
+    for a release that was never committed was taken back."""
     groups = {address.component: group for address, group in observed.groups.items()}
     assert len(groups) == len(observed.groups), f"left over: {sorted(map(str, observed.groups))}"
     assert {name: group.identity for name, group in groups.items()} == {n: pin.identity for n, pin in pins.items()}
@@ -46,6 +46,11 @@ def check_observed(observed: Observed, pins: Pins, work: Work, committed: Collec
         assert observed.entries.get(name) == served
         assert dict(group.edges) == {need: groups[need].address for need in made.runtime.needs}
     assert observed.entries.keys() <= pins.keys()
+    done = {(run.release, run.what) for run in observed.runs}
+    for pin in pins.values():
+        for what in (RunKind.BEFORE, RunKind.AFTER):
+            due = work.releases[pin.release].runtime.hook(what) is not None
+            assert ((pin.release, what) in done) == due, f"{what} of {pin.release}"
     for run in observed.runs.values():
         before = work.releases[run.address.release].runtime.before
         assert run.state is RunState.DONE
