@@ -126,8 +126,9 @@ class Shop:
     async def _check_nothing_left(self, hands: Hands) -> None:
         seen = await hands.target.observe("dev")
         known = {instance.pid for group in seen.groups.values() for instance in group.instances}
-        running = self.processes("TIDEGATE_COMPONENT")
-        assert running == known, f"run and are not known, or the other way round: {running ^ known}"
+        running = self.groups()
+        known |= {self.agent(), self.gateway()}
+        assert running.keys() == known, f"left over: {running}" if running.keys() - known else f"dead: {known}"
         names = {address.name for address in seen.groups}
         for name in PortRegistry(Path(os.environ["TIDEGATE_STATE_DIR"]), self.world.root.resolve()).names():
             if group := re.search(r"[a-z]-r\d+", name):
@@ -162,17 +163,20 @@ class Shop:
             return int(json.loads((self.world.state / "agent" / "gateway" / "process.json").read_text())["pid"])
         return 0
 
-    def processes(self, variable: str) -> set[int]:
-        """Pids of living processes of this project that have a variable, and do not end by themselves."""
-        found = set()
+    def instances(self) -> list[int]:
+        """Their pids, in the order of their birth."""
+        return sorted(self.groups().keys() - {self.agent(), self.gateway()})
+
+    def groups(self) -> dict[int, str]:
+        """Process group -> one of its commands, of all living processes of this project but this one's."""
+        found = {}
+        place = str(self.world.root.parent)
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                if process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                variables = process.environ()
-                mine = Path(process.cwd()).is_relative_to(self.world.root.parent)
-                if mine and variable in variables and os.getpgid(process.pid) == process.pid:
-                    found.add(process.pid)
+                about = [*process.cmdline(), process.cwd()]
+                mine = any(part.startswith(place) for part in about)
+                if mine and process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) != os.getpgid(0):
+                    found[os.getpgid(process.pid)] = " ".join(about)
         return found
 
 

@@ -42,7 +42,7 @@ def killing(made: Shop, what: str) -> Callable[[int], None]:
             case "gateway":
                 pid = made.gateway()
             case _:
-                pids = sorted(made.processes("TIDEGATE_COMPONENT"))
+                pids = made.instances()
                 pid = pids[point % len(pids)]
         if pid:
             with suppress(ProcessLookupError):
