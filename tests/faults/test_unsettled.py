@@ -153,7 +153,7 @@ def test_the_agent_refuses_to_start(project: Project) -> None:
     os.kill(lock["pid"], signal.SIGKILL)
     said = ended(up, 1)
     assert "agent" in said
-    project("status", "dev", status=1)
+    assert "unsettled" in project("status", "dev", status=1)
     file.write_text(known)
     check_unsettled(project, "agent")
     project("recover", "dev")
