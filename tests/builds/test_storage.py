@@ -196,3 +196,10 @@ def test_a_url_that_cannot_be_used_is_refused(url: str) -> None:
     with pytest.raises(ReleaseError, match="without credentials") as refused:
         S3Storage(url)
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_slip_in_the_endpoint_never_sends_artifacts_to_amazon() -> None:
+    """The value may be a secret that is at the wrong place, and is not repeated."""
+    with pytest.raises(ReleaseError, match="endpont") as refused:
+        S3Storage("s3://bucket/prefix?endpont=hunter2")
+    assert "hunter2" not in str(refused.value)

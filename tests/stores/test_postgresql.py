@@ -281,5 +281,9 @@ async def test_a_database_that_is_no_store_of_this_version_is_refused(postgres: 
     postgres.execute(f"UPDATE tidegate_version SET version_num = '{VERSION + 1}'", newer.rsplit("/", 1)[1])
     with pytest.raises(StoreError, match=f"version {VERSION + 1}.*\n.*newer one"):
         SqlStore.open(newer, StillClock())
+    for change in ("UPDATE tidegate_version SET version_num = 'b7'", "DELETE FROM tidegate_version"):
+        postgres.execute(change, newer.rsplit("/", 1)[1])
+        with pytest.raises(StoreError, match="does not say of which version"):
+            SqlStore.open(newer, StillClock())
     with pytest.raises(StoreError, match="does not exist"):
         SqlStore.open(postgres.url("nowhere"), StillClock())

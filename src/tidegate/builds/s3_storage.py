@@ -18,6 +18,7 @@ SUMMARY = "cannot use the shared artifacts"
 PATIENCE = 5  # seconds for a connection
 SILENCE = 60  # seconds without a byte
 TRIES = 3
+OPTIONS = ("endpoint", "region")  # behind the `?`
 MISSING = {"404", "NoSuchKey", "NotFound"}
 REFUSED = {
     "403", "AccessDenied", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
@@ -39,9 +40,16 @@ class S3Storage:
             raise ReleaseError(
                 SUMMARY,
                 "`artifacts:` has to be a folder or s3://BUCKET/PREFIX, without credentials in it.",
-                hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, where commands run.",
+                hint="Correct it; credentials are set where commands run: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or AWS_PROFILE.",
             )
-        asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        asked = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+        if unknown := sorted(asked.keys() - OPTIONS):  # never Amazon by mistake; names alone, a value may be a secret
+            raise ReleaseError(
+                SUMMARY,
+                f"`artifacts:` has {', '.join(unknown)} behind its `?`.",
+                hint=f"What may stand there: {' and '.join(OPTIONS)}.",
+            )
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/")
         self._endpoint = asked.get("endpoint")

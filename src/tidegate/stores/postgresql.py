@@ -77,19 +77,27 @@ def _set_up(connection: Any, _record: object) -> None:
 
 def _create(engine: Engine, where: str) -> None:
     with engine.begin() as connection:
-        if _version(connection) == VERSION:
+        if _version(connection, where) == VERSION:
             return
     with engine.begin() as connection:
         connection.execute(select(func.pg_advisory_xact_lock(MIGRATING)))
-        version = _version(connection)
+        version = _version(connection, where)
         if version != VERSION:  # still: another process may have been quicker
             bring_up(connection, version, where)
 
 
-def _version(connection: Connection) -> int:
+def _version(connection: Connection, where: str) -> int:
     if not inspect(connection).has_table(schema_version.name):
         return 0
-    return int(connection.execute(select(schema_version.c.version_num)).scalar_one())
+    said = connection.execute(select(schema_version.c.version_num)).scalars().all()
+    if len(said) != 1 or not said[0].isdecimal():
+        raise StoreError(
+            "cannot open the store",
+            f"It does not say of which version its tables are: {schema_version.name} should have one row, a number.",
+            hint="Somebody changed it by hand. Restore it, or put back the number.",
+            address=where,
+        )
+    return int(said[0])
 
 
 def _without(url: URL, text: str) -> str:
