@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tidegate.app.hanging import ClaimStatus, claim_status
 from tidegate.app.workspace import Workspace
-from tidegate.errors import TargetUnreachable
+from tidegate.errors import ReleaseError, SecretError, StoreError, TargetUnreachable
 from tidegate.execution.settle import head_pins, releases_of
 from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
@@ -131,13 +132,19 @@ class ReleaseLine:
 
 
 async def status(workspace: Workspace, environments: Sequence[str] = ()) -> list[EnvironmentStatus]:
-    """The environments of tidegate.yaml, in its order, then any others that still have something pinned."""
-    names = list(environments) or [*workspace.project.environments]
-    if not environments:
-        for record in await workspace.store.environments():
-            if record.name not in names and await head_pins(workspace.store, record):
-                names.append(record.name)
-    return [await _status(workspace.at(name), name) for name in names]
+    """The environments of tidegate.yaml, in its order, then any others that still have something pinned.
+
+    Of all, one whose store cannot be used, or that lives elsewhere, has a `problem`; of those that were named, the
+    first of them raises why its store cannot be used.
+    """
+    if environments:
+        return [await _status(workspace.at(name), name) for name in environments]
+    names = [*workspace.project.environments]
+    found = [await _status_or_problem(workspace, name) for name in names]
+    with suppress(StoreError, SecretError):  # then nothing is forgotten there; its own environments said why
+        others = [record for record in await workspace.store.environments() if record.name not in names]
+        found += [await _status(workspace, one.name) for one in others if await head_pins(workspace.store, one)]
+    return found
 
 
 async def history(workspace: Workspace, environment: str, *, limit: int = 20) -> list[RevisionLine]:
@@ -203,12 +210,22 @@ def address_for_people(component: str, environment: str, url: str) -> str:
     return url.replace("//127.0.0.1:", f"//{component}.{environment}.localhost:", 1)
 
 
+async def _status_or_problem(workspace: Workspace, environment: str) -> EnvironmentStatus:
+    try:
+        return await _status(workspace.at(environment), environment)
+    except (StoreError, SecretError, ReleaseError) as error:
+        return EnvironmentStatus(environment, "", problem=str(error))
+
+
 async def _status(workspace: Workspace, environment: str) -> EnvironmentStatus:
     record = await workspace.store.environment(environment)
     pins = await head_pins(workspace.store, record)
     known = await releases_of(workspace.store, pins)
     claims = tuple([await claim_status(workspace.store, claim) for claim in record.claims])
     revision = f"{record.name}@{record.head}" if record.head else ""
+    if (pins or claims) and record.place not in {"", workspace.target.place}:
+        elsewhere = f"It lives at {record.place}; here is {workspace.target.place}."
+        return EnvironmentStatus(record.name, revision, claims=claims, problem=elsewhere)
     try:
         observed = await workspace.target.observe(record.name)
     except TargetUnreachable as error:

@@ -54,10 +54,11 @@ def down(
         )
 
     async def work(workspace: Workspace) -> int:
-        known = {found.environment: found for found in await status(workspace)}
-        touched = await touched_environments(workspace)  # also by a first `up` that failed
-        up = [name for name, found in known.items() if name in touched or found.components or found.problem]
-        names = list(dict.fromkeys(environments or up))
+        names = list(dict.fromkeys(environments or ()))
+        if all_:
+            known = await status(workspace)
+            touched = await touched_environments(workspace)  # also by a first `up` that failed
+            names = [one.environment for one in known if one.environment in touched or one.components or one.problem]
         for name in names:
             await check_environment(workspace, name)
         what = f"take {', '.join(names)} down{' and destroy the data' if data else ''}"

@@ -47,10 +47,12 @@ def environment_lines(status: EnvironmentStatus, *, brief: bool = False) -> list
 
     `brief`: without the steps of unsettled changes.
     """
-    head = Text.assemble((status.environment, "bold"), f"  {status.revision or 'never brought up'}")
+    revision = status.revision or ("" if status.problem else "never brought up")
+    head = Text.assemble((status.environment, "bold"), f"  {revision}")
     lines: list[RenderableType] = [head]
     if status.problem:
-        lines.append(Text(f"  cannot be seen: {clean(status.problem)}", style="bold red"))
+        problem = "\n    ".join(clean(line) for line in status.problem.splitlines())
+        lines.append(Text(f"  cannot be seen: {problem}", style="bold red"))
     for claim in status.claims:
         lines += claim_lines(status, claim, brief=brief)
     if status.components:
