@@ -26,7 +26,7 @@ from tidegate.builds.tree import TreeArtifacts
 from tidegate.drivers.local.ports import registry_folder
 from tidegate.drivers.local.target import LocalTarget
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
-from tidegate.errors import TidegateError
+from tidegate.errors import SecretError, TidegateError
 from tidegate.manifest import Project, find_root, load
 from tidegate.model.holder import holder_of
 from tidegate.model.pins import Secret, Value
@@ -104,6 +104,7 @@ class Workspaces:
         store = SqlStore.open(where, self._clock)
         self._opened.push_async_callback(store.close)
         trees = TreeArtifacts(state / "artifacts")
+        self._opened.callback(trees.close)
         artifacts = SharedTrees(trees, storage) if storage else trees
         recovery = partial(_recovery, self._project.root)
         target = LocalTarget(root, state, store, artifacts, self._secrets, recovery=recovery)
@@ -119,7 +120,16 @@ class Workspaces:
         return S3Storage(place) if "://" in place else FolderStorage(_below(self._project.root, place))
 
     def _value(self, value: Value | None) -> str | None:
-        return self._secrets.resolve(value) if isinstance(value, Secret) else value
+        if not isinstance(value, Secret):
+            return value
+        found = self._secrets.resolve(value)
+        if not found.strip():  # as a path it would be the folder of the project
+            raise SecretError(
+                f"cannot use the secret {value.reference!r}",
+                "It is empty, and says where a store or artifacts are kept.",
+                hint="Give it the place: a path or a URL.",
+            )
+        return found
 
 
 def store_location(place: str, root: Path) -> str | Path:

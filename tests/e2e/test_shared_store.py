@@ -21,10 +21,11 @@ import pytest
 from tests.e2e.projects import SERVICE, Shop, until
 from tests.postgres import Postgres
 from tests.s3 import s3_server
-from tidegate.app.release import _build, name_releases
+from tidegate.app.release import _build, _recipe, make_releases, name_releases
 from tidegate.cli.main import run as call
 from tidegate.composition import workspace_of
 from tidegate.manifest import load
+from tidegate.model.digest import short
 
 HEALTH = "health: {http: /healthz, interval: 200ms, start_timeout: 15s}\ndrain: 100ms\ngrace: 2s\n"
 BUILD = 'build: echo "$PWD" > built; date +%s%N >> built\n'
@@ -130,6 +131,9 @@ def test_one_checkout_releases_and_an_empty_folder_applies(company: Company) -> 
     refused = here.run("up", "dev", status=1)
     assert "dev" in refused.err
     assert "state-two" in refused.err
+    seen = here.run("status", "dev", status=1).out
+    assert "lives at" in seen
+    assert "absent" not in seen
 
 
 def test_the_same_with_postgresql_and_s3(company: Company, postgres: Postgres) -> None:
@@ -153,6 +157,22 @@ def test_an_environment_with_a_store_of_its_own_is_kept_there_alone(company: Com
     assert len(company.agents()) == 2
     assert "127.0.0.1:1" in shop.run("up", "far", status=1).err
     shop.run("check")
+    all_of_them = shop.run("status", status=1).out
+    assert all_of_them.count("backend    running") == 2
+    assert "never brought up" not in all_of_them
+    assert "cannot be seen" in all_of_them
+    run(shop, "down", "dev", "--yes")
+    run(shop, "down", "try", "--yes")
+
+
+def test_an_empty_secret_never_makes_the_project_the_place_of_artifacts(company: Company) -> None:
+    """Archives between the sources would change what is released."""
+    shop = company.checkout("shop", "backend")
+    manifest = json.loads((shop.root / "tidegate.yaml").read_text())
+    for key in ("store", "artifacts"):
+        (shop.root / "tidegate.yaml").write_text(json.dumps(manifest | {key: {"secret": "env:PLACE"}}))
+        assert "It is empty" in replace(shop, env={**shop.env, "PLACE": ""}).run("up", "dev", status=1).err
+    assert sorted(each.name for each in shop.root.glob("backend/*")) == ["main.py", "service.yaml"]
 
 
 def test_two_repositories_share_an_environment_and_leave_each_other_alone(company: Company) -> None:
@@ -236,6 +256,35 @@ def test_prune_spares_what_any_checkout_needs(company: Company) -> None:
     assert len(list(shared.glob("backend/*/*.tar.gz"))) == 1
     assert run(first, "prune")["removed"] == []
     assert answer(second, "catalog", "try") == "catalog 1"
+
+
+@pytest.mark.anyio
+async def test_prune_takes_nothing_that_a_living_command_is_about_to_start(company: Company) -> None:
+    """Between its build and its claim nothing in the store says so. Once it is done, nobody needs it."""
+    shop = company.checkout("shop", "backend")
+    with patch.dict(os.environ, shop.env):
+        async with workspace_of(load(shop.root)) as workspace:
+            await make_releases(workspace, await name_releases(workspace), lambda _: None)
+            assert json.loads(shop.run("prune", "--json").out)["removed"] == []
+            assert len(list(company.folder.glob("state-one/stores/*/artifacts/uses/*"))) == 1
+    assert len(json.loads(shop.run("prune", "--json").out)["removed"]) == 2
+    assert list(company.folder.glob("state-one/stores/*/artifacts/uses/*")) == []
+
+
+@pytest.mark.anyio
+async def test_prune_takes_what_a_command_had_built_that_was_killed_then(company: Company) -> None:
+    """The store never heard of it; only the disk is full of it."""
+    shop = replace(company, artifacts="").checkout("shop", "backend")
+    with patch.dict(os.environ, shop.env):
+        async with workspace_of(load(shop.root)) as workspace:
+            (release,) = (await name_releases(workspace)).values()
+            recipe = _recipe(workspace.project.components["backend"])
+            await workspace.builder.build(recipe, release.digest, lambda _: None)
+    trees = company.folder.glob
+    assert len(list(trees("state-one/stores/*/artifacts/backend/*/tree"))) == 1
+    (removed,) = json.loads(shop.run("prune", "--json").out)["removed"]
+    assert (removed["component"], removed["release"]) == ("backend", short(release.digest))
+    assert list(trees("state-one/stores/*/artifacts/backend/*/tree")) == []
 
 
 @pytest.mark.anyio

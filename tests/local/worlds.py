@@ -9,8 +9,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,12 @@ class World:
 
     async def present(self) -> Mapping[str, Artifact]:
         return {}
+
+    async def use(self, releases: Collection[str]) -> None:
+        raise AssertionError("the target says no uses")
+
+    def pruning(self) -> AbstractAsyncContextManager[Collection[str]]:
+        raise AssertionError("the target prunes nothing")
 
     # Moves
 

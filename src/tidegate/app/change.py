@@ -121,6 +121,7 @@ async def plan_saved(workspace: Workspace, plan: Plan) -> Planned:
     record = await workspace.store.environment(plan.environment)
     current = await head_pins(workspace.store, record)
     pins = [pin for change in plan.changes for entry in change.pins for pin in (entry.old, entry.new) if pin]
+    await workspace.artifacts.use({pin.release for pin in pins})  # nobody prunes what is looked for below
     known = dict(await workspace.store.releases_named({pin.release for pin in pins}))
     known.update(await releases_of(workspace.store, current))
     wanted = {**current, **{entry.component: entry.new for change in plan.changes for entry in change.pins}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from tidegate.app.workspace import Workspace
@@ -26,42 +27,55 @@ async def prune(workspace: Workspace, *, dry_run: bool = False) -> list[Pruned]:
 
     Goes over every store that an environment of the project has, and over all environments in it, also those of other
     checkouts. What others share goes only then, and so does this machine's copy of it. Of environments that live on
-    another machine it is not seen what runs: that has copies of its own there.
+    another machine it is not seen what runs: that has copies of its own there. What commands on this machine are about
+    to start is kept, whoever runs them.
     """
     removed: list[Pruned] = []
     for each in workspace.everywhere():
-        removed += await _prune(each, dry_run=dry_run)
+        async with each.artifacts.pruning() as used:
+            removed += await _prune(each, used, dry_run=dry_run)
     return removed
 
 
-async def _prune(workspace: Workspace, *, dry_run: bool) -> list[Pruned]:
-    kept = await _kept(workspace)
-    copies = await workspace.artifacts.present()
+async def _prune(workspace: Workspace, used: Collection[str], *, dry_run: bool) -> list[Pruned]:
+    kept = await _kept(workspace) | set(used)
+    copies = dict(await workspace.artifacts.present())
     removed: dict[str, Pruned] = {}
     for release in await workspace.store.releases():
         if release.digest in kept:
+            copies.pop(release.digest, None)
             continue
         known = await workspace.store.artifacts(release.digest)
         found = [artifact for artifact in known if workspace.artifacts.reaches(artifact)]
         if not dry_run:
             for artifact in found:
                 await workspace.store.forget_artifact(artifact)
-        copy: list[Artifact] = [copies[release.digest]] if release.digest in copies else []
+        copy: list[Artifact] = [copies.pop(release.digest)] if release.digest in copies else []
         for artifact in (*found, *copy):
             if not dry_run:
                 await workspace.artifacts.remove(artifact)
             removed[artifact.location] = Pruned(release.component, short(release.digest), artifact.location)
+    for digest, artifact in copies.items():  # built by a command that died before it said so
+        if digest not in kept:
+            if not dry_run:
+                await workspace.artifacts.remove(artifact)
+            component = artifact.location.rsplit("/", 3)[1]
+            removed[artifact.location] = Pruned(component, short(digest), artifact.location)
     return list(removed.values())
 
 
 async def _kept(workspace: Workspace) -> set[str]:
     """Releases that are pinned or run anywhere in this store, or that somebody is about to start."""
     kept: set[str] = set()
-    for record in await workspace.store.environments():
+    records = await workspace.store.environments()
+    known = {record.name for record in records}
+    # a store that somebody emptied knows nothing of what still runs
+    for name in (*known, *(each for each in workspace.project.environments if each not in known)):
+        observed = await workspace.target.observe(name)
+        kept.update(group.release for group in observed.groups.values())
+    for record in records:
         for revision in await workspace.store.history(record.name, limit=KEPT_REVISIONS):
             kept.update(pin.release for pin in revision.pins.values())
-        observed = await workspace.target.observe(record.name)
-        kept.update(group.release for group in observed.groups.values())
         for claim in record.claims:
             for change in (await workspace.store.plan(claim.plan)).changes:
                 kept.update(pin.release for entry in change.pins for pin in (entry.old, entry.new) if pin)

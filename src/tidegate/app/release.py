@@ -113,6 +113,7 @@ async def make_releases(
 ) -> dict[str, Released]:
     """Build those that have no artifact yet, and record all of them. Raises the first `BuildFailed`, and `ReleaseError`
     for one that was built where nobody here can get it."""
+    await workspace.artifacts.use([release.digest for release in releases.values()])
     wanting = await unbuilt(workspace, releases)
     present = await workspace.artifacts.present()
     done: dict[str, Released] = {}

@@ -8,8 +8,8 @@ meet, and the store says whose artifact it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +100,14 @@ class SharedTrees:
     async def present(self) -> Mapping[str, Artifact]:
         """See `Artifacts`."""
         return await self._local.present()
+
+    async def use(self, releases: Collection[str]) -> None:
+        """See `Artifacts`."""
+        await self._local.use(releases)
+
+    def pruning(self) -> AbstractAsyncContextManager[Collection[str]]:
+        """See `Artifacts`."""
+        return self._local.pruning()
 
     def _shared_name(self, artifact: Artifact) -> str | None:
         start = f"{self._storage.url}/"

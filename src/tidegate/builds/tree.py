@@ -3,6 +3,7 @@ absolute paths).
 
     FOLDER/COMPONENT/RELEASE/        see `place`
     FOLDER/COMPONENT/RELEASE.lock    held while it is built, fetched or removed
+    FOLDER/uses/                     see `uses`
 
 A damaged artifact is refused, loses its marker, and so is built again by the next that asks for it. Its folder is
 moved aside then, not deleted: instances that still run from it keep their files.
@@ -13,8 +14,8 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tidegate.builds.copying import copy_sources
 from tidegate.builds.files import delete, locked
 from tidegate.builds.place import FORMAT, MARKER, MISSING, TREE, clear, complete, damage, held, make_room
 from tidegate.builds.source import Sources
+from tidegate.builds.uses import Uses
 from tidegate.errors import ArtifactDamaged, BuildFailed, ReleaseError
 from tidegate.model.component import Artifact
 from tidegate.model.digest import short
@@ -58,6 +60,11 @@ class TreeArtifacts:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
+        self._uses = Uses(self._folder / "uses")
+
+    def close(self) -> None:
+        """What was said to be in use no longer is."""
+        self._uses.close()
 
     @property
     def shares(self) -> bool:
@@ -133,6 +140,23 @@ class TreeArtifacts:
         """See `Artifacts`."""
         return await to_thread.run_sync(_found, self._folder)
 
+    async def use(self, releases: Collection[str]) -> None:
+        """See `Artifacts`."""
+        try:
+            await self._uses.add(releases)
+        except OSError as error:
+            raise _unwritable(error, self._folder) from error
+
+    @asynccontextmanager
+    async def pruning(self) -> AsyncIterator[Collection[str]]:
+        """See `Artifacts`."""
+        async with AsyncExitStack() as stack:
+            try:
+                used = await stack.enter_async_context(self._uses.alone())
+            except OSError as error:
+                raise _unwritable(error, self._folder) from error
+            yield used
+
     def place(self, component: str, release: str) -> Path:
         """Where a release lies on this machine, or will lie."""
         return self._folder / component / release_name(release)
@@ -200,6 +224,14 @@ def lies_elsewhere(component: str, artifact: Artifact) -> ArtifactDamaged:
         hint="Share artifacts: in tidegate.yaml, let `artifacts:` be a folder or an s3://BUCKET/PREFIX that all reach; "
         f"then run there: tidegate release {component}",
         address=component,
+    )
+
+
+def _unwritable(error: OSError, folder: Path) -> ReleaseError:
+    return ReleaseError(
+        "cannot use the artifacts of this machine",
+        f"{error.filename or folder}: {error.strerror}",
+        hint="Check the space on the disk and that you may write there.",
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +47,15 @@ class Artifacts(Protocol):
 
     async def present(self) -> Mapping[str, Artifact]:
         """What lies complete on this machine, built or fetched: digest of the release -> artifact."""
+        ...
+
+    async def use(self, releases: Collection[str]) -> None:
+        """Say that these are about to be built, shared or started: nobody who prunes on this machine takes them away
+        until this process is done. Waits for one who does so right now. Raises `ReleaseError`."""
+        ...
+
+    def pruning(self) -> AbstractAsyncContextManager[Collection[str]]:
+        """Hold off `use` by others, and get what those said who still live. Raises `ReleaseError`."""
         ...
 
 
