@@ -138,8 +138,8 @@ class Store(Protocol):
 
         Two claims exclude each other when one changes a component that the other changes or has for a neighbour.
         Raises `StalePlan` if a revision since `plan.parent` touched a component of the plan or a neighbour, or a
-        number of it is taken, `ClaimRefused` if somebody holds one of the components (also when the lease ran out: that claim is to be recovered first) or the
-        environment lives at another place.
+        number of it is taken, `ClaimRefused` if somebody holds one of the components (also when the lease ran out: that
+        claim is to be recovered first) or the environment lives at another place.
         """
         ...
 
