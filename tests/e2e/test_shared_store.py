@@ -125,12 +125,18 @@ def check_release_here_apply_there(company: Company) -> Shop:
 
 def test_one_checkout_releases_and_an_empty_folder_applies(company: Company) -> None:
     """On a machine that has neither sources nor the bytes, the same artifact runs. Whoever
-    tries to change the environment from another machine then is refused."""
+    tries to change the environment from another machine then is refused, and whoever applies its plan in a project that
+    does not have it."""
     here = check_release_here_apply_there(company)
     here.version("backend", "2")
     refused = here.run("up", "dev", status=1)
     assert "dev" in refused.err
     assert "state-two" in refused.err
+    strange = company.checkout("strange")
+    (strange.root / "tidegate.yaml").write_text(
+        json.dumps({"organization": "else", "environments": {"prod": {}}, "store": company.store})
+    )
+    assert "cannot find environment dev" in strange.run("apply", "../plan.json", "--yes", status=64).err
     seen = here.run("status", "dev", status=1).out
     assert "lives at" in seen
     assert "absent" not in seen

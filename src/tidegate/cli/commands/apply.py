@@ -42,6 +42,7 @@ def apply(
     saved = read(invocation(ctx).folder / file)
 
     async def work(workspace: Workspace) -> int:
+        workspace.environment(saved.environment)  # only tidegate.yaml says where it is kept
         changing = Changing(workspace, Manner("apply", yes=yes, json=json, why=why), made_on=saved.parent)
 
         async def plan(_: ProgressView, __: str) -> Planned:
