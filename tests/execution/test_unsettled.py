@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
+from rich.text import Text
 
 from tests.execution.places import Environment
 from tidegate.app.hanging import claim_status
+from tidegate.app.inspect import EnvironmentStatus, RunStatus
+from tidegate.cli.views.hanging import claim_lines, ways_out
+from tidegate.cli.views.listing import Fields
 from tidegate.errors import ClaimRefused, RunInterrupted, StepFailed, UsageError
 from tidegate.execution import ChangeResult, Executor, Fate, Moment, Progress
 from tidegate.model.address import GroupAddress, RunAddress
@@ -228,6 +234,30 @@ async def test_the_answer_decides_whether_it_is_taken_back_on_the_way_back(
     await settled(place)
 
 
+async def test_an_answer_is_about_the_migration_that_hangs_and_no_other(place: Environment) -> None:
+    """A release whose migration failed some other time runs it when it comes again."""
+    await place.apply(migrating(place, 1))
+    place.target.failing.add("expand 2")
+    await place.apply(migrating(place, 2))
+    place.target.failing.clear()
+    await die_in_migration(place, migrating(place, 3))
+    await place.recovery.resume("dev", {"a": True})
+    place.target.ran.clear()
+    await place.apply(migrating(place, 2))
+    assert place.target.ran == ["expand 2", "contract 2"]
+
+
+async def test_an_answer_and_a_choice_about_what_does_not_hang_are_refused(place: Environment) -> None:
+    """They name what does, and nothing is taken over."""
+    await unsettled(place)
+    (claim,) = (await place.store.environment("dev")).claims
+    with pytest.raises(UsageError, match=r"cannot take an answer for a\b.*\n?.*is w"):
+        await place.recovery.undo("dev", {"a": True})
+    with pytest.raises(UsageError, match=r"cannot find a change of a that hangs in dev.*\n?.*is w"):
+        await place.recovery.undo("dev", {}, ["a"])
+    assert (await place.store.environment("dev")).claims == (claim,)
+
+
 async def test_a_migration_that_may_be_retried_asks_nothing(place: Environment) -> None:
     """`retry: true`: recovery goes back, and the next `up` runs it again."""
     await place.apply(migrating(place, 1))
@@ -237,6 +267,33 @@ async def test_a_migration_that_may_be_retried_asks_nothing(place: Environment) 
     await place.apply(wanted)
     assert place.target.ran[-2:] == ["expand 2", "contract 2"]
     await settled(place)
+
+
+async def test_a_contraction_that_fails_again_has_no_way_back_and_may_be_said_to_be_done(place: Environment) -> None:
+    """The ways out are those that there are after a commit."""
+    await place.apply(migrating(place, 1))
+    place.target.failing.add("contract 2")
+    await place.apply(migrating(place, 2))
+    with pytest.raises(StepFailed):
+        await place.recovery.recover("dev", by_hand=True)
+    (held,) = (await place.store.environment("dev")).claims
+    claim = await claim_status(place.store, held)
+    (run,) = (run for run in place.target.runs.values() if run.state is RunState.FAILED)
+    runs = (RunStatus(run.address.name, "a", "after", "failed", 1),)
+    text = "\n".join(str(line) for line in claim_lines(EnvironmentStatus("dev", "dev@2", runs=runs), claim))
+    assert "is committed, and could not be finished" in text
+    ways = ways_out(EnvironmentStatus("dev", "dev@2", runs=runs), claim)
+    assert [command.partition(" --because")[0] for command in commands(ways)] == [
+        "tidegate resume dev",
+        "tidegate resume dev --ran a",
+        "tidegate abandon dev",
+    ]
+    await place.recovery.resume("dev", {"a": True})
+    await settled(place)
+
+
+def commands(ways: Sequence[Text | Fields]) -> list[str]:
+    return [str(value) for fields in ways if isinstance(fields, Fields) for _, value in fields.rows]
 
 
 async def test_a_failing_contraction_is_reported_and_can_be_given_up(place: Environment) -> None:

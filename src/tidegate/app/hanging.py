@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tidegate.app.explain import in_words
-from tidegate.model.plan import PlannedStep
+from tidegate.execution.settle import is_committed, migrations
+from tidegate.model.plan import Change, PlannedStep
 from tidegate.ports.store import Claim, Event, Store
 
 STATES = {"step-begun": "begun", "step-done": "done", "step-failed": "failed"}
@@ -25,7 +26,8 @@ class StepStatus:
 @dataclass(frozen=True, slots=True)
 class ClaimStatus:
     """Somebody is changing these components, or was and vanished; `at` (since when) and `lease` in seconds since the
-    epoch. `unsettled` says why the change could neither be finished nor undone; then `steps` tell how far it came."""
+    epoch. `unsettled` says why the change could neither be finished nor undone; then `steps` tell how far it came,
+    `committed` whether it made its revision (then there is no way back), `migrations` the names of its runs."""
 
     components: tuple[str, ...]
     holder: str
@@ -35,11 +37,20 @@ class ClaimStatus:
     recovering: bool = False
     unsettled: str = ""
     steps: tuple[StepStatus, ...] = ()
+    committed: bool = False
+    migrations: tuple[str, ...] = ()
 
 
 async def claim_status(store: Store, claim: Claim) -> ClaimStatus:
     """A claim as people see it. The journal is read only for one that is unsettled."""
-    steps = await _steps(store, claim) if claim.unsettled else ()
+    steps: tuple[StepStatus, ...] = ()
+    committed, names = False, tuple[str, ...]()
+    if claim.unsettled:
+        plan = await store.plan(claim.plan)
+        change = next(change for change in plan.changes if change.number == claim.number)
+        steps = await _steps(store, claim, change)
+        committed = await is_committed(store, claim)
+        names = tuple(sorted(run.name for run in migrations(claim.environment, change)))
     return ClaimStatus(
         claim.components,
         claim.holder,
@@ -49,12 +60,12 @@ async def claim_status(store: Store, claim: Claim) -> ClaimStatus:
         claim.recovering,
         claim.unsettled,
         steps,
+        committed,
+        names,
     )
 
 
-async def _steps(store: Store, claim: Claim) -> tuple[StepStatus, ...]:
-    plan = await store.plan(claim.plan)
-    change = next(change for change in plan.changes if change.number == claim.number)
+async def _steps(store: Store, claim: Claim, change: Change) -> tuple[StepStatus, ...]:
     subject = ",".join(change.components)
     events = [
         event

@@ -18,9 +18,10 @@ from tidegate.execution.settle import (
     is_committed,
     known_releases,
     look,
+    migrations,
     settle,
 )
-from tidegate.model.component import Kind, RunKind
+from tidegate.model.component import Kind
 from tidegate.model.observed import Observed, RunState
 from tidegate.model.pins import Pin, Pins
 from tidegate.model.plan import Change, PinChange
@@ -95,7 +96,7 @@ class Recovery:
 
         async def record(claim: Claim, change: Change, runner: Runner) -> None:
             observed = await look(self._place, environment)
-            await self._assume(claim, observed, dict.fromkeys(claim.components, RunState.ABANDONED))
+            await self._assume(claim, change, observed, dict.fromkeys(claim.components, RunState.ABANDONED))
             head = await head_pins(self._store, await self._store.environment(environment))
             known = await known_releases(self._store, head, change, {})
             kinds = {release.component: release.kind for release in known.values()}
@@ -114,14 +115,19 @@ class Recovery:
         kind: str,
         act: Callable[[Claim, Change, Runner], Awaitable[None]],
     ) -> list[Claim]:
-        hanging = [
-            claim for claim in await self._claims(environment) if not only or set(only).intersection(claim.components)
-        ]
+        claims = await self._claims(environment)
+        hanging = [claim for claim in claims if not only or set(only).intersection(claim.components)]
         if not hanging:
+            what = f"a change of {', '.join(only)}" if only else "a change"
             raise UsageError(
-                f"cannot find a change that hangs in {environment}",
-                "Nothing there was left in the middle.",
+                f"cannot find {what} that hangs in {environment}",
+                f"In the middle is {_names(claims)}." if claims else "Nothing there was left in the middle.",
                 hint=f"`tidegate status {environment}` shows how things stand.",
+            )
+        if strange := sorted(answers.keys() - {name for claim in hanging for name in claim.components}):
+            raise UsageError(
+                f"cannot take an answer for {', '.join(strange)}",
+                f"Nothing of it was left in the middle; what was is {_names(hanging)}.",
             )
         done = []
         for stale in hanging:
@@ -130,7 +136,7 @@ class Recovery:
                 await runner.journal(kind, body={"answers": dict(answers)} if answers else {})
                 states = {name: RunState.DONE if ran else None for name, ran in answers.items()}
                 if states:
-                    await self._assume(claim, await look(self._place, environment), states)
+                    await self._assume(claim, change, await look(self._place, environment), states)
                 await self._attempt(claim, runner, act(claim, change, runner))
                 await runner.journal("settled")
                 await self._store.release_claim(claim)
@@ -175,12 +181,16 @@ class Recovery:
             await unsettle(self._place, claim, runner, error)
             raise
 
-    async def _assume(self, claim: Claim, observed: Observed, states: Mapping[str, RunState | None]) -> None:
-        """Tell the target what became of the runs of some components that did not end well."""
+    async def _assume(
+        self, claim: Claim, change: Change, observed: Observed, states: Mapping[str, RunState | None]
+    ) -> None:
+        """Tell the target what became of the migrations of a change that did not end well; those of other releases,
+        which failed some other time, were not meant."""
         epoch = Epoch(claim.environment, claim.epoch, claim.components)
+        meant = migrations(claim.environment, change)
         for run in observed.runs.values():
-            open_ = run.state in {RunState.INTERRUPTED, RunState.FAILED} and run.address.what is not RunKind.TASK
-            if open_ and run.address.component in states and run.address.component in claim.components:
+            open_ = run.state in {RunState.INTERRUPTED, RunState.FAILED}
+            if open_ and run.address in meant and run.address.component in states:
                 await self._target.run(Assume(run.address, states[run.address.component]), epoch)
 
     async def _take_over(self, stale: Claim) -> tuple[Claim, Change, Runner]:
@@ -225,6 +235,10 @@ async def unsettle(place: Place, claim: Claim, runner: Runner, error: TidegateEr
         await runner.journal("unsettled", body={"because": because, "undo": str(error)})
         if not isinstance(error, StoreError):
             await place.store.unsettle(claim, str(error))
+
+
+def _names(claims: Sequence[Claim]) -> str:
+    return ", ".join(sorted(name for claim in claims for name in claim.components))
 
 
 def _as_observed(entry: PinChange, kinds: Mapping[str, Kind], head: Pins, observed: Observed) -> Pin | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from tidegate.errors import NotInStore
 from tidegate.execution.run import Runner
+from tidegate.model.address import RunAddress
 from tidegate.model.component import Release, RunKind
 from tidegate.model.observed import Observed, RunState
 from tidegate.model.pins import Pins
@@ -99,6 +100,17 @@ async def known_releases(
     named = {pin.release for pin in pins.values()}
     named |= {pin.release for entry in change.pins for pin in (entry.old, entry.new) if pin is not None}
     return {**releases, **await store.releases_named(named - releases.keys())}
+
+
+def migrations(environment: str, change: Change) -> set[RunAddress]:
+    """The runs before and after of the releases that a change leads from and to."""
+    return {
+        RunAddress(environment, entry.component, pin.release, what)
+        for entry in change.pins
+        for pin in (entry.old, entry.new)
+        if pin is not None
+        for what in (RunKind.BEFORE, RunKind.AFTER)
+    }
 
 
 def attending(target: Target, environment: str) -> AbstractAsyncContextManager[None]:

@@ -204,22 +204,22 @@ def _shared(change: Change, held: Claim) -> list[str]:
 
 def _refused(held: Claim, shared: Sequence[str]) -> ClaimRefused:
     environment = held.environment
-    since = f" since {moment_in_words(held.at)}" if held.at else ""  # older stores did not keep it
+    since = f"since {moment_in_words(held.at)} " if held.at else ""  # older stores did not keep it
     others = f", for which {', '.join(held.components)} change" if set(shared) != set(held.components) else ""
     plan = f"plan {short(held.plan)} and epoch {held.epoch}"
     if held.unsettled:
         return ClaimRefused(
             f"cannot change {environment}",
-            f"{', '.join(shared)}: unsettled. A change by {holder_in_words(held.holder)}{since}, of {plan}{others}, "
+            f"{', '.join(shared)}: unsettled {since}by {holder_in_words(held.holder)}, of {plan}{others}. The change "
             f"could be neither finished nor undone: {held.unsettled}",
-            hint=f"Go on with it: tidegate resume {environment}\n"
-            f"Go back to what was before: tidegate undo {environment}\n"
-            f'Keep what is there now: tidegate abandon {environment} --because "…"',
+            hint=f"`tidegate status {environment}` shows each step, and which of the ways out are left:\n"
+            f"tidegate resume {environment}, tidegate undo {environment}, "
+            f'tidegate abandon {environment} --because "…"',
             address=environment,
         )
     return ClaimRefused(
         f"cannot change {environment}",
-        f"{', '.join(shared)}: being changed by {holder_in_words(held.holder)}{since}. Its claim, of {plan}{others}, "
+        f"{', '.join(shared)}: being changed {since}by {holder_in_words(held.holder)}. Its claim, of {plan}{others}, "
         f"lasts until {moment_in_words(held.lease)} unless it is renewed.",
         hint=f"Wait for it; if it died, run: tidegate recover {environment}",
         address=environment,
