@@ -8,7 +8,7 @@ import pytest
 from tests.execution.places import CHAIN, Environment
 from tidegate.errors import ClaimRefused, StalePlan, StepFailed, StoreError
 from tidegate.execution import Applied, Executor, Fate, Moment, Progress, Stage
-from tidegate.model.step import Observe, Retire, Start, Step
+from tidegate.model.step import Observe, Replace, Retire, Start, Step
 from tidegate.ports.store import Event
 
 pytestmark = pytest.mark.anyio
@@ -184,3 +184,16 @@ async def test_every_step_is_journalled_before_and_after(place: Environment) -> 
         kinds = [event.kind for event in events if event.step == planned.id]
         assert kinds == ["step-begun", "step-done"], planned.id
     assert [event.kind for event in events if not event.step][-1] == "finished"
+
+
+async def test_an_interruption_is_measured_until_users_have_the_component_again(place: Environment) -> None:
+    """Of two that are replaced one after the other the first waits for the second: that counts as well."""
+    slow = {
+        version: {name: place.pin(name, version, needs, overlap=False) for name, needs in (("a", ()), ("b", ("a",)))}
+        for version in (1, 2)
+    }
+    await place.apply(slow[1])
+    place.target.duration = lambda step: 0.1 if isinstance(step, Replace) else 0.0
+    await place.apply(slow[2])
+    seconds = {event.subject: event.body["seconds"] for event in await place.store.events(kind="interrupted")}
+    assert seconds["a"] >= 0.2 > seconds["b"] >= 0.1

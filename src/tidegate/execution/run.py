@@ -11,7 +11,7 @@ from tidegate.errors import TidegateError
 from tidegate.execution.progress import Moment, Progress, Reporter, Stage
 from tidegate.execution.schedule import in_order
 from tidegate.model.plan import Change, Phase, Plan, PlannedStep
-from tidegate.model.step import Replace
+from tidegate.model.step import Provide, Replace, Route, Step
 from tidegate.ports.store import Claim, Event, Store
 from tidegate.ports.target import Epoch, Outcome, Target
 
@@ -31,6 +31,7 @@ class Runner:
         self._report = report
         self._stage = Stage.CLAIMED
         self._acting = plan.digest
+        self._stopped: dict[str, float] = {}  # since when nobody serves as a component or resource
 
     def stage(self, stage: Stage) -> None:
         """Tell where the change is."""
@@ -85,7 +86,8 @@ class Runner:
         acting = {} if self._acting == self._plan.digest else {"plan": self._acting}
         await self.journal("step-begun", step=planned.id, body=acting)
         self._tell(Moment.BEGUN, planned)
-        begun = anyio.current_time()
+        if not acting and (name := _stops(planned.step)) in self._change.interrupts:
+            self._stopped.setdefault(name, anyio.current_time())
         try:
             outcome = await self._target.run(planned.step, epoch)
         except TidegateError as error:
@@ -93,10 +95,19 @@ class Runner:
             self._tell(Moment.FAILED, planned, error=error)
             raise
         await self.journal("step-done", step=planned.id, body=acting)
-        if isinstance(planned.step, Replace) and planned.step.stops:
-            lasted = round(anyio.current_time() - begun, 3)
-            await self.journal("interrupted", subject=planned.step.group.component, body={"seconds": lasted})
+        for name in () if acting else self._served_again(planned.step):
+            lasted = round(anyio.current_time() - self._stopped.pop(name), 3)
+            await self.journal("interrupted", subject=name, body={"seconds": lasted})
         self._tell(Moment.DONE, planned, outcome=outcome)
+
+    def _served_again(self, step: Step) -> list[str]:
+        """Who, of those that were stopped, answers from this step on. What has an entry does when it is switched."""
+        if isinstance(step, Route):
+            return [move.component for move in step.entries if move.component in self._stopped]
+        name = _stops(step)
+        routes = (planned.step for planned in self._change.steps if isinstance(planned.step, Route))
+        later = {move.component for route in routes for move in route.entries if move.to is not None}
+        return [name] if name in self._stopped and name not in later else []
 
     def _tell(
         self,
@@ -106,3 +117,10 @@ class Runner:
         error: TidegateError | None = None,
     ) -> None:
         self._report(Progress(self.claim.environment, self._change, self._stage, moment, step, outcome, error))
+
+
+def _stops(step: Step) -> str:
+    """The component or resource whose old instances a step stops before it starts new ones; "" for other steps."""
+    if isinstance(step, Replace):
+        return step.group.component if step.stops else ""
+    return step.resource if isinstance(step, Provide) else ""
