@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import os
+import re
 import socket
 import sys
 import time
@@ -49,13 +50,13 @@ class SystemClock:
 
 
 @asynccontextmanager
-async def open_workspace(start: Path) -> AsyncIterator[Workspace]:
-    """The workspace of the project that `start` lies in.
+async def open_workspace(start: Path, *, whole: bool = True) -> AsyncIterator[Workspace]:
+    """The workspace of the project that `start` lies in; `whole` as in `load`.
 
     Raises `ProjectNotFound`, `ManifestError`, `StoreError`.
     """
     root = find_root(start)
-    async with workspace_of(load(root)) as workspace:
+    async with workspace_of(load(root, whole=whole)) as workspace:
         yield workspace
 
 
@@ -99,7 +100,7 @@ class Workspaces:
         own = state_folder(self._project.root)
         place = self._value(kept[0])
         where = own / "store.db" if place is None else store_location(place, self._project.root)
-        root, state = (self._project.root, own) if place is None else _shared_state(where)
+        root, state = (self._project.root, own) if place is None else _shared_state(where, self._project)
         storage = self._storage(kept[1])
         store = SqlStore.open(where, self._clock)
         self._opened.push_async_callback(store.close)
@@ -143,15 +144,18 @@ def _below(root: Path, place: str) -> Path:
     return (root / Path(place).expanduser()).resolve()
 
 
-def _shared_state(store: str | Path) -> tuple[Path, Path]:
+def _shared_state(store: str | Path, project: Project) -> tuple[Path, Path]:
     """Root and state of the local target for a store that several checkouts may share: one of this user on this
-    machine, whoever of them changes the environment."""
+    machine, whoever of them changes the environment. Another organization that uses the same store by mistake gets
+    another folder, and so is refused: environments live at one place."""
     if isinstance(store, Path):
         name = str(store)
     else:
         parts = urlsplit(store)
         name = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # who asks makes it no other store
-    folder = registry_folder().absolute() / "stores" / hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    owner = re.sub(r"[^a-z0-9]+", "-", project.organization.lower())[:32]
+    whole = os.fsencode(f"{name}\0{project.organization}")
+    folder = registry_folder().absolute() / "stores" / f"{owner}-{hashlib.sha256(whole).hexdigest()[:12]}"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -40,11 +40,11 @@ class Company:
     artifacts: str = "../artifacts"
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def checkout(self, name: str, *components: str, machine: str = "one") -> Shop:
+    def checkout(self, name: str, *components: str, machine: str = "one", organization: str = "acme") -> Shop:
         """A checkout with these components; `machine` is whose state it sees, as if it were another computer's."""
         root = self.folder / name
         root.mkdir()
-        keys = {"organization": "acme", "environments": {"dev": {"observe": "0s"}, "try": {"observe": "0s"}}}
+        keys = {"organization": organization, "environments": {"dev": {"observe": "0s"}, "try": {"observe": "0s"}}}
         places = {"store": self.store} | ({"artifacts": self.artifacts} if self.artifacts else {})
         (root / "tidegate.yaml").write_text(json.dumps(keys | places))
         for component in components:
@@ -309,3 +309,15 @@ async def test_of_two_that_build_a_release_at_once_the_first_one_counts(company:
     first, second = ((tree / "backend" / "built").read_text().splitlines() for tree in trees)
     assert first[0] != second[0]
     assert first[1] == second[1]
+
+
+def test_another_organization_does_not_take_over_environments_of_the_same_name(company: Company) -> None:
+    """Two that share a store by mistake: the second is told whose it is, and changes nothing."""
+    ours, theirs = company.checkout("ours", "backend"), company.checkout("theirs", "backend", organization="other")
+    ours.run("up", "dev")
+    (theirs.root / "backend" / "main.py").write_text("another program")
+    refused = theirs.run("up", "dev", status=1).err
+    assert "cannot change dev from here" in refused
+    assert "/acme-" in refused
+    assert answer(ours, "backend") == "backend 1"
+    ours.run("down", "dev", "--yes")
