@@ -20,13 +20,13 @@ from tidegate.app.workspace import Workspace
 from tidegate.cli.session import Interruption, confirm, refuse_without_terminal
 from tidegate.cli.views.console import err, interactive, out
 from tidegate.cli.views.errors import show_error
-from tidegate.cli.views.outcome import Failure, show_failure, unfinished_text
+from tidegate.cli.views.outcome import Failure, show_failure, show_unfinished
 from tidegate.cli.views.plan import show_plan
 from tidegate.cli.views.progress import ProgressView
 from tidegate.cli.views.tables import environment_lines
 from tidegate.errors import TidegateError
 from tidegate.execution import Applied, ChangeResult, Executor, Fate
-from tidegate.model.step import Revert, Run
+from tidegate.model.step import Provide, Revert, Run
 
 Planning = Callable[[ProgressView, str], Awaitable[Planned]]
 
@@ -210,7 +210,7 @@ class Changing:
 
     def _show(self, courses: Sequence[Course], *, stopped: bool) -> None:
         for course in courses:
-            if not course.view.changes and not course.error:
+            if not course.view.changes and not course.error and not course.destroyed:
                 out().print(f"{course.environment}: nothing to do.", soft_wrap=True)
             if carried := course.carried_over:
                 before, now = (revision or "nothing" for revision in carried)
@@ -219,7 +219,7 @@ class Changing:
                 if result.fate is not Fate.COMMITTED:
                     show_failure(err(), self._failure(course, result.change.number, stopped=stopped))
                 elif result.unfinished:
-                    err().print(unfinished_text(course.environment, result), soft_wrap=True)
+                    show_unfinished(err(), course.environment, result)
             if course.error:
                 show_error(err(), course.error)
             if self.manner.data:
@@ -237,6 +237,8 @@ class Changing:
         result = next(result for result in course.applied.changes if result.change.number == number)
         switches = self.progress.switches.get((course.environment, number))
         taken = self.progress.taken.get((course.environment, number), {})
+        begun = {id_ for back, id_ in taken if not back}
+        unserved = self.progress.interrupted.get((course.environment, number), set()) | _provided(result, begun)
         return Failure(
             course.environment,
             _revision(course.environment, course.applied.plan.parent),
@@ -244,8 +246,8 @@ class Changing:
             switches.seconds if switches else None,
             stopped=stopped,
             taken=tuple(taken.values()),
-            left=_left(result, {id_ for back, id_ in taken if not back}),
-            interrupted=tuple(sorted(self.progress.interrupted.get((course.environment, number), ()))),
+            left=_left(result, begun),
+            interrupted=tuple(sorted(unserved)),
             status=course.status,
         )
 
@@ -262,6 +264,12 @@ def _left(result: ChangeResult, begun: Collection[str]) -> tuple[str, ...]:
         for planned in result.change.steps
         if isinstance(planned.step, Run) and planned.id in begun and planned.step.run not in back
     )
+
+
+def _provided(result: ChangeResult, begun: Collection[str]) -> set[str]:
+    """The resources of a change that stopped for it."""
+    steps = (planned.step for planned in result.change.steps if planned.id in begun)
+    return {step.resource for step in steps if isinstance(step, Provide)}.intersection(result.change.interrupts)
 
 
 def _fate_of_data(course: Course) -> Text:

@@ -18,7 +18,7 @@ from tidegate.errors import ClaimLost, GatewayRefused, OldEpoch, StepFailed, Sto
 from tidegate.execution.progress import ChangeResult, Fate, Moment
 from tidegate.model.digest import short
 from tidegate.model.plan import PlannedStep
-from tidegate.model.step import Replace, Retire, Revert, Route, Scale, Start
+from tidegate.model.step import Provide, Replace, Retire, Revert, Route, Scale, Start
 
 LOG_LINES = 10  # without empty ones; Node.js prints that much from the line that says why on
 DETAIL_LINES = 4
@@ -71,16 +71,18 @@ def show_trouble(console: Console, error: TidegateError) -> None:
         console.print(Fields(log), soft_wrap=True)
 
 
-def unfinished_text(environment: str, result: ChangeResult) -> Text:
+def show_unfinished(console: Console, environment: str, result: ChangeResult) -> None:
     """A change that is committed and could not be finished."""
-    why = result.unfinished.summary if result.unfinished else ""
-    return Text(
-        clean(
-            f"{environment}: the change is committed, but something old is left ({why}). The next command that changes "
-            f"{environment} finishes it, or `tidegate recover {environment}` now."
-        ),
-        style="yellow",
-    )
+    names = ", ".join(result.change.components)
+    text = f"{environment}: {names} committed, but not finished."
+    console.print(Text(clean(text), style="bold yellow"), soft_wrap=True)
+    rows = _why(result.unfinished)
+    if result.unfinished and result.unfinished.hint:
+        rows.append(("Hint", Text(clean(result.unfinished.hint))))
+    rows.append(("Users", Text("have the new releases", style="green")))
+    again = f"tidegate recover {environment}  (or the next command that changes {names}) tries again"
+    rows.append(("Next", Text(again, style="cyan")))
+    console.print(Fields(rows), soft_wrap=True)
 
 
 def _headline(failure: Failure) -> Text:
@@ -178,6 +180,8 @@ def _put_back(steps: Sequence[PlannedStep]) -> str:
         texts.append(f"traffic to {', '.join(back)}")
     if started := [planned.step.group.name for planned in steps if isinstance(planned.step, Start | Replace)]:
         texts.append(f"started {', '.join(started)}")
+    if provided := [planned.step.resource for planned in steps if isinstance(planned.step, Provide)]:
+        texts.append(f"started {', '.join(provided)} as before")
     if reverted := [planned.step.run.name for planned in steps if isinstance(planned.step, Revert)]:
         texts.append(f"took back {', '.join(reverted)}")
     if gone := [planned.step.group.name for planned in steps if isinstance(planned.step, Retire | Scale)]:
