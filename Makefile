@@ -4,6 +4,9 @@ SHELL := /bin/sh
 BIN := .venv/bin
 STAMP := .venv/.installed
 SOURCES := src tests bench scripts
+# A company's certificate is among the system's, where pip on Debian finds it; uv looks there when it is told to.
+BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
+CERTIFICATES := $(if $(wildcard $(BUNDLES)),UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS:-true})
 
 .DEFAULT_GOAL := help
 .PHONY: help install preflight demo demo-stop test faults lint bench clean
@@ -27,13 +30,13 @@ $(STAMP): requirements/dev.txt pyproject.toml
 		awk '/^[^ ]/ { on = /^uv==/ } on' requirements/dev.txt > .venv/uv.txt; \
 		$(BIN)/python -m pip install -q --disable-pip-version-check --only-binary :all: --no-deps --require-hashes -r .venv/uv.txt; \
 	fi; \
-	VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes --only-binary :all: --compile-bytecode requirements/dev.txt; \
-	VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps -e .; \
+	$(CERTIFICATES) VIRTUAL_ENV=.venv $(BIN)/uv pip sync -q --require-hashes --only-binary :all: --compile-bytecode requirements/dev.txt; \
+	$(CERTIFICATES) VIRTUAL_ENV=.venv $(BIN)/uv pip install -q --no-deps -e .; \
 	touch $@; \
 	echo "installed: $(BIN)/tidegate"
 
 demo: $(STAMP) ## bring up the example in dev, stage and prod, then break a release and watch it put back
-	@$(BIN)/python scripts/demo.py
+	@$(CERTIFICATES) $(BIN)/python scripts/demo.py
 
 demo-stop: ## end what `make demo` left running, and remove its folder
 	@if [ -x $(BIN)/python ]; then $(BIN)/python scripts/demo.py --stop; else echo "nothing is installed, so nothing runs"; fi

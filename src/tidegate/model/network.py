@@ -7,6 +7,7 @@ from collections.abc import Mapping
 NETWORK_VARIABLES = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
+    "UV_SYSTEM_CERTS",
     "REQUESTS_CA_BUNDLE",
     "NODE_EXTRA_CA_CERTS",
     "HTTP_PROXY",
