@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,11 +19,11 @@ from tidegate.cli.main import run
 from tidegate.cli.output import output_schema
 from tidegate.errors import StepFailed
 from tidegate.manifest import load
-from tidegate.model.address import RunAddress
+from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.observed import ObservedRun, RunState
 from tidegate.model.step import Run, Step
 from tidegate.ports.store import Store
-from tidegate.ports.target import Epoch, Outcome
+from tidegate.ports.target import Epoch, LogLine, Outcome
 from tidegate.testing.simulated import SimulatedTarget
 
 SCHEMA = jsonschema.Draft202012Validator(output_schema())
@@ -65,6 +65,22 @@ class Shown(SimulatedTarget):
         assert run.component
         for line in self.said if not follow or run in self.runs else ():
             yield line
+
+    async def logs(
+        self,
+        environment: str,
+        groups: Sequence[GroupAddress],
+        *,
+        tail: int,
+        follow: bool,
+        resources: Sequence[str] = (),
+    ) -> AsyncIterator[LogLine]:
+        """As `FollowsLogs.logs`: every one of them says its name."""
+        assert environment
+        assert tail
+        assert not follow
+        for name in (*(group.component for group in groups), *resources):
+            yield LogLine(name, f"{name}.0", f"this is {name}")
 
 
 @dataclass
@@ -127,8 +143,8 @@ def tidegate(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     program.edit("orders", "frontend", "mailer", "seed")
 
     @asynccontextmanager
-    async def opened(_: Path) -> AsyncIterator[Workspace]:
-        async with composition.workspace_of(load(tmp_path)) as workspace:
+    async def opened(_: Path, *, whole: bool) -> AsyncIterator[Workspace]:
+        async with composition.workspace_of(load(tmp_path, whole=whole)) as workspace:
             parts = replace(workspace.parts(), target=program.target)
             program.target.store = parts.store
             yield replace(workspace, actor="ana@acme.example", parts=lambda: parts)

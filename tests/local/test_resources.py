@@ -17,6 +17,7 @@ from tidegate.model.component import Health, HealthKind
 from tidegate.model.observed import InstanceState, ObservedResource
 from tidegate.model.pins import Resource
 from tidegate.model.step import Provide, Withdraw
+from tidegate.ports.target import LogLine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.gateway]
 
@@ -36,7 +37,7 @@ def address(resource: ObservedResource) -> str:
 
 
 async def test_a_resource_gets_a_port_a_folder_and_a_log(shop: World) -> None:
-    """The folder is its own and nobody else's."""
+    """The folder is its own and nobody else's; the log is shown as those of instances are."""
     found = await provided(shop, database(data=True))
     folder = shop.state / "data" / "dev" / "shop-db"
     _, env = await get(address(found), "/env")
@@ -44,6 +45,8 @@ async def test_a_resource_gets_a_port_a_folder_and_a_log(shop: World) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert found.url == f"db://127.0.0.1:{env['PORT']}/1"
     assert (shop.state / "logs" / "dev" / "shop-db.0.log").read_text() == f"listening on {env['PORT']}\n"
+    lines = [line async for line in shop.target.logs("dev", [], resources=["shop-db"], tail=9, follow=False)]
+    assert lines == [LogLine("shop-db", "shop-db.0", f"listening on {env['PORT']}")]
     assert found.memory > 1_000_000
 
 

@@ -28,10 +28,11 @@ async def of_component(workspace: Workspace, environment: str, component: str) -
 
 
 async def of_environment(workspace: Workspace, environment: str) -> dict[str, str]:
-    """`TIDEGATE_ENVIRONMENT`, and `<COMPONENT>_URL` of every entry."""
+    """`TIDEGATE_ENVIRONMENT`, and `<NAME>_URL` of every entry and of every resource that runs there."""
     workspace = workspace.at(environment)
-    urls = (await workspace.target.observe(environment)).urls
+    observed = await workspace.target.observe(environment)
+    urls = {**{name: each.url for name, each in observed.resources.items()}, **observed.urls}
     return {
-        **{url_variable(component): url for component, url in urls.items()},
+        **{url_variable(name): url for name, url in urls.items()},
         "TIDEGATE_ENVIRONMENT": environment,
     }

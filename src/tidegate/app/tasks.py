@@ -24,7 +24,9 @@ async def plan_run(workspace: Workspace, environment: str, task: str) -> Planned
     tasks = sorted(name for name, pin in current.items() if known[pin.release].kind is Kind.TASK)
     if task not in tasks:
         there = f"{environment} has {', '.join(tasks)}." if tasks else f"{environment} has no tasks."
-        what = "not a task" if task in current else "not there"
+        spec = workspace.project.components.get(task)
+        kind = known[current[task].release].kind if task in current else spec.kind if spec else Kind.TASK
+        what = "not there" if kind is Kind.TASK else f"a {kind}, not a task"
         raise UsageError(
             f"cannot run {task}",
             f"It is {what}. {there}",

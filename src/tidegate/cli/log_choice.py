@@ -11,6 +11,7 @@ from tidegate.errors import UsageError
 from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.component import RunKind
 from tidegate.model.observed import Observed
+from tidegate.model.pins import Resource
 
 _GROUP = re.compile(r"(?P<component>.+)-r(?P<born>[0-9]+)")
 _RUN = re.compile(r"(?P<component>.+)-(?:before|after)-[0-9a-f]+")
@@ -18,15 +19,21 @@ _RUN = re.compile(r"(?P<component>.+)-(?:before|after)-[0-9a-f]+")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Groups, whose instances print, and commands that run or ran to their end."""
+    """Groups, whose instances print, commands that run or ran to their end, and resources."""
 
     groups: tuple[GroupAddress, ...] = ()
     runs: tuple[RunAddress, ...] = ()
+    resources: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
         """What each of them is called."""
-        return (*(group.name for group in self.groups), *(run.name for run in self.runs))
+        return (*(group.name for group in self.groups), *(run.name for run in self.runs), *self.resources)
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """Whose they are."""
+        return (*(group.component for group in self.groups), *(run.component for run in self.runs), *self.resources)
 
 
 async def choose_environment(workspace: Workspace, named: str | None) -> str:
@@ -43,7 +50,7 @@ async def choose_environment(workspace: Workspace, named: str | None) -> str:
 
 
 async def choose(workspace: Workspace, environment: str, names: tuple[str, ...]) -> Choice:
-    """The groups of these components that are there, or the last run of each task; all groups without a name.
+    """The groups of these components that are there, the last run of each task, resources; all groups without a name.
 
     Groups and runs can be named as such, also when they are gone. Raises `UsageError` for anything else.
     """
@@ -55,15 +62,39 @@ async def choose(workspace: Workspace, environment: str, names: tuple[str, ...])
         return Choice(tuple(sorted(observed.groups)))
     groups: list[GroupAddress] = []
     runs: list[RunAddress] = []
+    resources: list[str] = []
     for name in names:
+        if name in observed.resources or _is_resource(workspace, environment, name):
+            resources.append(name)
+            continue
         own = _groups(workspace, observed, name)
         ran = [] if own else await _runs(workspace, observed, name)
         if not own and not ran:
-            workspace.check_components((name,))
-            raise UsageError(f"cannot show logs of {name}", f"Nothing of it runs or ran in {environment}.")
+            raise _nothing(workspace, environment, name)
         groups += own
         runs += ran
-    return Choice(tuple(groups), tuple(runs))
+    return Choice(tuple(groups), tuple(runs), tuple(resources))
+
+
+def _nothing(workspace: Workspace, environment: str, name: str) -> UsageError:
+    """Why there is no log of this name, and what was probably meant."""
+    what = f"cannot show logs of {name}"
+    if name in workspace.project.resources:
+        return UsageError(what, f"It lies elsewhere: {environment} has its URL, and does not run it.")
+    if name in workspace.project.environments and name not in workspace.project.components:
+        return UsageError(what, "It is an environment.", hint=f"Did you mean tidegate logs -e {name}?")
+    workspace.check_components((name,))
+    return UsageError(
+        what,
+        f"Nothing of it runs in {environment}.",
+        hint=f"What is gone has a number: tidegate logs -e {environment} {name}-rN, as the screen of its change said.",
+    )
+
+
+def _is_resource(workspace: Workspace, environment: str, name: str) -> bool:
+    spec = workspace.project.environments.get(environment)
+    resources = workspace.project.resources
+    return spec is not None and name in resources and isinstance(resources[name].at(spec.lineage), Resource)
 
 
 def _groups(workspace: Workspace, observed: Observed, name: str) -> list[GroupAddress]:

@@ -27,7 +27,7 @@ async def lines_of(
     async def instances() -> None:
         if not isinstance(target, FollowsLogs):
             raise TidegateError("cannot show logs", "This target does not keep any.")
-        async for line in target.logs(environment, choice.groups, tail=tail, follow=follow):
+        async for line in target.logs(environment, choice.groups, resources=choice.resources, tail=tail, follow=follow):
             show(line)
 
     async def run(address: RunAddress) -> None:
@@ -41,13 +41,13 @@ async def lines_of(
             show(LogLine(address.component, address.name, text))
 
     if not follow:
-        if choice.groups:
+        if choice.groups or choice.resources:
             await instances()
         for address in choice.runs:
             await run(address)
         return
     async with anyio.create_task_group() as group:
-        if choice.groups:
+        if choice.groups or choice.resources:
             group.start_soon(instances)
         for address in choice.runs:
             group.start_soon(run, address)

@@ -33,6 +33,12 @@ def _components(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in (project.components if project else ()) if name.startswith(incomplete)]
 
 
+def _printing(ctx: typer.Context, incomplete: str) -> list[str]:
+    project = _project(ctx)
+    names = (*project.components, *project.resources) if project else ()
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def _tasks(ctx: typer.Context, incomplete: str) -> list[str]:
     project = _project(ctx)
     components = project.components if project else {}
@@ -60,6 +66,12 @@ OneEnvironment = Annotated[
 SomeComponents = Annotated[
     list[str] | None,
     typer.Argument(metavar="[COMPONENT…]", help="Components; all by default.", autocompletion=_components),
+]
+Printing = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[COMPONENT…]", help="Components and resources; all components by default.", autocompletion=_printing
+    ),
 ]
 OneComponent = Annotated[
     str | None, typer.Argument(metavar="[COMPONENT]", help="One component.", autocompletion=_components)

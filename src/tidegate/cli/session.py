@@ -39,13 +39,16 @@ def invocation(context: typer.Context) -> Invocation:
     return found
 
 
-def in_workspace(context: typer.Context, work: Callable[[Workspace], Awaitable[T]]) -> T:
-    """Open the workspace of the folder, do the work in it, close it. Raises what either raises."""
+def in_workspace(context: typer.Context, work: Callable[[Workspace], Awaitable[T]], *, whole: bool = True) -> T:
+    """Open the workspace of the folder, do the work in it, close it. Raises what either raises.
+
+    `whole`: it needs every manifest. Without, a mistake in one of a component is no reason not to work.
+    """
 
     async def run() -> T:
         from tidegate.composition import open_workspace
 
-        async with open_workspace(invocation(context).folder) as workspace:
+        async with open_workspace(invocation(context).folder, whole=whole) as workspace:
             return await work(workspace)
 
     return anyio.run(run)

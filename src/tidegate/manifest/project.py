@@ -51,10 +51,12 @@ def find_root(start: Path) -> Path:
     )
 
 
-def load(root: Path) -> Project:
+def load(root: Path, *, whole: bool = True) -> Project:
     """Everything the manifests under `root` say.
 
-    Raises `ManifestError` with every problem of every file, and `ProjectNotFound` if there is no `tidegate.yaml`.
+    Raises `ManifestError` with every problem of every file, and `ProjectNotFound` if there is no `tidegate.yaml`. Where
+    it need not be `whole`, only problems of `tidegate.yaml` count, and components that cannot be read are left out:
+    looking at what runs, and getting out of the middle, take nothing from them.
     """
     root = root.resolve()
     top = root / tidegate_yaml.FILE
@@ -68,6 +70,8 @@ def load(root: Path) -> Project:
     assembled = assemble(organization, specs, frozenset(unreadable))
     problems.extend(assembled.problems)
     components = _with_files(root, assembled, problems)
+    if not whole:
+        problems = [problem for problem in problems if problem.file == tidegate_yaml.FILE]
     if problems:
         raise ManifestError(sorted(set(problems)))
     return Project(

@@ -41,5 +41,7 @@ def _nobody_is_left_without(scene: Scene, name: str) -> None:
     users = sorted(other for other, pin in scene.wanted.items() if name in scene.needs(pin))
     if users:
         raise UnsafePlan(
-            f"cannot remove {name}", f"{', '.join(users)} still needs it.", hint=f"Remove {', '.join(users)} as well."
+            f"cannot remove {name}",
+            f"{', '.join(users)} still need{'s' if len(users) == 1 else ''} it.",
+            hint=f"Remove {', '.join(users)} as well.",
         )

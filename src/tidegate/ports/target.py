@@ -74,12 +74,18 @@ class LogLine:
 
 @runtime_checkable
 class FollowsLogs(Protocol):
-    """Can show what instances print."""
+    """Can show what instances and resources print."""
 
     def logs(
-        self, environment: str, groups: Sequence[GroupAddress], *, tail: int, follow: bool
+        self,
+        environment: str,
+        groups: Sequence[GroupAddress],
+        *,
+        tail: int,
+        follow: bool,
+        resources: Sequence[str] = (),
     ) -> AsyncIterator[LogLine]:
-        """The last `tail` lines of each instance, oldest first, then new ones as they come if `follow`."""
+        """The last `tail` lines of each instance and resource, oldest first, then new ones as they come if `follow`."""
         ...
 
 

@@ -67,4 +67,4 @@ def abandon(
 
         return await settle_and_tell(workspace, environment, act, Telling(line, AbandonDocument, json))
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

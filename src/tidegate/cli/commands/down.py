@@ -77,4 +77,4 @@ def down(
             write(DownDocument(any(course.applied for course in courses), results(courses, changing.progress)))
         return 0 if all(course.succeeded for course in courses) else 1
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

@@ -25,14 +25,16 @@ def exec_(
     """Run a command inside an environment: tidegate exec ENV [COMPONENT] -- COMMAND.
 
     With a COMPONENT the command runs in the folder of its running release, with exactly the environment variables that
-    its instances have. Without one it runs here, with yours and the address of every entry as <COMPONENT>_URL.
-    Standard input and output are the command's own.
+    its instances have. Without one it runs here, with yours and the address of every service, and of every
+    resource that runs there, as <NAME>_URL. Standard input and output are the command's own.
 
     Examples:
 
       tidegate exec dev -- sh -c 'curl $BACKEND_URL/healthz'
 
       tidegate exec dev backend -- python -m backend.shell
+
+      tidegate exec dev -- sh -c 'psql $ORDERS_DB_URL'
 
     Exit status: that of the command; 1 it could not be run, 64 wrong use.
     """
@@ -61,7 +63,7 @@ def exec_(
             )
         return Surroundings(str(invocation(ctx).folder), {**os.environ, **urls})
 
-    where = in_workspace(ctx, work)
+    where = in_workspace(ctx, work, whole=False)
     if json:
         return _captured(environment, component or "", command, where)
     return _replace(command, where)
@@ -73,7 +75,7 @@ def _meant(folder: Path, word: str | None) -> str:
 
     if word is None:
         return "-- env"
-    return f"{word} -- env" if word in load(find_root(folder)).components else f"-- {word}"
+    return f"{word} -- env" if word in load(find_root(folder), whole=False).components else f"-- {word}"
 
 
 def _captured(environment: str, component: str, command: tuple[str, ...], where: Surroundings) -> int:

@@ -43,4 +43,4 @@ def history(
             out().print(f"{environment} was never brought up.", soft_wrap=True)
         return 0
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

@@ -13,17 +13,17 @@ from tidegate.errors import UsageError
 
 def logs(
     ctx: typer.Context,
-    components: options.SomeComponents = None,
+    components: options.Printing = None,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as new lines come, until Ctrl-C.")] = False,
     environment: options.OneEnvironment = None,
     lines: Annotated[int, typer.Option("-n", "--lines", metavar="N", min=0, help="Last lines of each instance.")] = 100,
     json: options.Json = False,
 ) -> int:
-    """Show what instances and tasks print, each line with the name of its instance or run.
+    """Show what instances, tasks and resources print, each line with the name of its instance or run.
 
     Without -e it is the environment that is up, if there is one only. Of a task it is the last run. Instead of a
-    component a group can be named, also one that is gone, such as backend-r3 of a change that was put back; and a run,
-    such as a migration, by the name that `tidegate status` shows.
+    component a resource can be named; a group, also one that is gone, such as backend-r3 of a change that was put back;
+    and a run, such as a migration, by the name that `tidegate status` shows.
 
     Examples:
 
@@ -32,6 +32,8 @@ def logs(
       tidegate logs -e dev backend -n 20
 
       tidegate logs -e dev backend-r3
+
+      tidegate logs -e dev orders-db    a resource that dev runs
 
       tidegate logs -f -e dev seed      a task, until it has ended
 
@@ -53,7 +55,7 @@ def logs(
         chosen = await choose_environment(workspace, environment)
         choice = await choose(workspace, chosen, tuple(components or ()))
         kept: list[LogObject] = []
-        view = LogView(out(), (*choice.groups, *choice.runs))
+        view = LogView(out(), choice.components, choice.names)
         shown = False
 
         def show(line: LogLine) -> None:
@@ -72,7 +74,7 @@ def logs(
         return 0
 
     try:
-        return in_workspace(ctx, work)
+        return in_workspace(ctx, work, whole=False)
     except KeyboardInterrupt:
         if follow:
             return 0  # that is how one stops following

@@ -40,4 +40,4 @@ def prune(ctx: typer.Context, dry_run: options.DryRun = False, json: options.Jso
             out().print("Nothing to remove.")
         return 0
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

@@ -39,4 +39,4 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
 
         return await settle_and_tell(workspace, environment, act, Telling(line, RecoverDocument, json))
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

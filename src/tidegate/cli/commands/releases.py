@@ -36,4 +36,4 @@ def releases(ctx: typer.Context, component: options.OneComponent = None, json: o
             out().print("No releases yet. `tidegate up dev` makes the first.", soft_wrap=True)
         return 0
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

@@ -52,4 +52,4 @@ def resume(
 
         return await settle_and_tell(workspace, environment, act, Telling(line, ResumeDocument, json))
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

@@ -54,4 +54,4 @@ def run(
             show_run(err(), done, printed=not quiet)
         return 1 if done.failure else 0
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

@@ -71,7 +71,7 @@ def status(
         return 1 if any(each.problem for each in found) else 0
 
     try:
-        return in_workspace(ctx, work)
+        return in_workspace(ctx, work, whole=False)
     except KeyboardInterrupt:
         if watch:
             return 0  # that is how one stops watching

@@ -19,7 +19,8 @@ def undo(
     """Go back from a change that hangs in the middle, to what was there before it.
 
     For a change that is unsettled, once what prevented its undo is out of the way (`tidegate status ENV` shows it, step
-    by step). A change that is committed already has no way back: it is finished instead.
+    by step). A change that is committed already has no way back: it is finished instead. An older release comes back
+    with its sources, as any other: `git revert`, then `tidegate up`.
 
     Where a migration was ended in the middle and nobody saw how far it came, look, and say it: --ran COMPONENT has it
     taken back with its `undo:`, --not-ran COMPONENT counts it as never run.
@@ -52,4 +53,4 @@ def undo(
 
         return await settle_and_tell(workspace, environment, act, Telling(line, UndoDocument, json))
 
-    return in_workspace(ctx, work)
+    return in_workspace(ctx, work, whole=False)

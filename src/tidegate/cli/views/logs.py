@@ -8,20 +8,18 @@ from rich.console import Console
 from rich.text import Text
 
 from tidegate.cli.views.console import clean
-from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.ports.target import LogLine
 
 _COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red")
 
 
 class LogView:
-    """Shows lines of these groups and runs as they come."""
+    """Shows lines of these components and resources as they come; `names` are those of groups and runs."""
 
-    def __init__(self, console: Console, sources: Sequence[GroupAddress | RunAddress]) -> None:
+    def __init__(self, console: Console, components: Sequence[str], names: Sequence[str]) -> None:
         self._console = console
-        components = sorted({each.component for each in sources})
-        self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(components)}
-        self._width = max((len(each.name) for each in sources), default=0) + 2  # ".1"
+        self._colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(sorted({*components}))}
+        self._width = max(map(len, names), default=0) + 2  # ".1"
 
     def show(self, line: LogLine) -> None:
         """One line."""

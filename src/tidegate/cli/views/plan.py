@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from rich.console import Console
 from rich.text import Text
@@ -27,9 +27,11 @@ def plan_lines(view: PlanView, *, full: bool, destroys: bool = False) -> list[Te
     count = len(view.changes)
     base = f" on top of {view.parent}" if view.parent else ", its first"
     lines = [Text(f"{view.environment}: {count} change{'s' if count > 1 else ''}{base}", style="bold")]
+    said: set[str] = set()  # resources, which several changes may use
     for number, change in enumerate(view.changes, 1):
         before = [str(place) for place, other in enumerate(view.changes, 1) if other.turn == change.turn - 1]
-        lines += _change(change, number, before, full=full, alone=count == 1)
+        lines += _change(change, number, before, said, full=full, alone=count == 1)
+        said.update(change.provides)
     if view.unbuilt:
         lines.append(Text(f"  To be built first: {', '.join(view.unbuilt)}"))
     if view.elsewhere:
@@ -43,7 +45,9 @@ def plan_lines(view: PlanView, *, full: bool, destroys: bool = False) -> list[Te
     return lines
 
 
-def _change(change: ChangeLine, number: int, before: Sequence[str], *, full: bool, alone: bool) -> list[Text]:
+def _change(
+    change: ChangeLine, number: int, before: Sequence[str], said: Set[str], *, full: bool, alone: bool
+) -> list[Text]:
     lines = []
     if full or not alone:
         goal = f"makes {change.revision}" if change.revision else "repairs, makes no revision"
@@ -56,6 +60,7 @@ def _change(change: ChangeLine, number: int, before: Sequence[str], *, full: boo
     lines += [
         Text.assemble("    ", (f"+ {name}", "green"), "  is started: a resource of the environment")
         for name in change.provides
+        if name not in said
     ]
     lines += [
         Text.assemble("    ", (f"- {name}", "red"), "  is stopped: no component uses this resource any more")

@@ -68,10 +68,12 @@ class ProgressView:
     live: bool = True
     _rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
     _undoing: set[tuple[str, int]] = field(default_factory=set)
+    _provides: dict[tuple[str, str], int] = field(default_factory=dict)  # which of the changes that need it tells of it
     _live: Live | None = None
 
     def __enter__(self) -> Self:
         self._rows.clear()
+        self._provides.clear()
         if self.live and self.console.is_terminal and not self.console.is_dumb_terminal:
             self._live = Live(
                 get_renderable=self.render, console=self.console, refresh_per_second=_REFRESH, transient=True
@@ -125,6 +127,10 @@ class ProgressView:
             self.interrupted.setdefault(change, set()).add(step.group.component)
         steps = self.taken.setdefault(change, {})
         steps.setdefault((back, progress.step.id), Taken(in_words(step))).moment = progress.moment
+        if isinstance(step, Provide) and not back and progress.moment is not Moment.FAILED:
+            number = progress.change.number
+            if self._provides.setdefault((progress.environment, step.resource), number) != number:
+                return
         for component in rows_of(step):
             row = self._row(progress.environment, component)
             match progress.moment:

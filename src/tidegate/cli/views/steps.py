@@ -63,7 +63,7 @@ def doing(step: Step, *, back: bool) -> str:
         case Provide():
             return "starting the resource"
         case Withdraw():
-            return "stopping the resource; its data stay"
+            return "stopping the resource"
         case Run():
             return f"{_RUNS[step.run.what]} ({step.run.name})"
         case Revert():

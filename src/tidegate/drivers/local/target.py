@@ -169,26 +169,30 @@ class LocalTarget:
 
     async def logs(
         self,
-        environment: str,  # noqa: ARG002 - the groups say it too
+        environment: str,
         groups: Sequence[GroupAddress],
         *,
         tail: int,
         follow: bool,
+        resources: Sequence[str] = (),
     ) -> AsyncIterator[LogLine]:
-        """The last `tail` lines of each instance, group by group, then new lines as they come if `follow`."""
+        """The last `tail` lines of each, group by group, then of resources; then new lines as they come if `follow`."""
+
+        def files() -> list[tuple[str, Path]]:
+            found = [(group.component, path) for group in groups for path in self._instance_logs(group)]
+            return [*found, *((name, self._folders.resource_log(environment, name)) for name in resources)]
+
         places: dict[Path, int] = {}
-        for group in groups:
-            for path in self._instance_logs(group):
-                lines, places[path] = InstanceLog(path).tail(tail)
-                for text in lines:
-                    yield LogLine(group.component, path.name.removesuffix(".log"), text)
+        for name, path in files():
+            lines, places[path] = InstanceLog(path).tail(tail)
+            for text in lines:
+                yield LogLine(name, path.name.removesuffix(".log"), text)
         while follow:
             await asyncio.sleep(FOLLOW)
-            for group in groups:
-                for path in self._instance_logs(group):
-                    lines, places[path] = InstanceLog(path).since(places.get(path, 0))
-                    for text in lines:
-                        yield LogLine(group.component, path.name.removesuffix(".log"), text)
+            for name, path in files():
+                lines, places[path] = InstanceLog(path).since(places.get(path, 0))
+                for text in lines:
+                    yield LogLine(name, path.name.removesuffix(".log"), text)
 
     def attending(self, environment: str) -> AbstractAsyncContextManager[None]:
         """While inside, the agent notices when this process ends without leaving, and starts recovery.
