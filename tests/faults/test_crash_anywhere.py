@@ -126,7 +126,7 @@ def recovery_killed_at(folder: Path, work: Work, point: int) -> bool:
     return status != 0
 
 
-@pytest.mark.parametrize("steps", [pytest.param((5, 1), marks=pytest.mark.exhaustive), (60, 7)])
+@pytest.mark.parametrize("steps", [pytest.param((9, 1), marks=pytest.mark.exhaustive), (60, 7)])
 @pytest.mark.parametrize("share", range(SHARES))
 def test_a_recovery_that_is_killed_itself_is_done_by_the_next(
     work: Work, before: Path, share: int, steps: tuple[int, int], record_property: Record
