@@ -202,7 +202,7 @@ def _refuse_dirty(workspace: Workspace, environment: str, releases: Mapping[str,
         raise UsageError(
             f"cannot release {', '.join(dirty)} into {environment}",
             "The sources are not committed; a release of such sources never leaves the first environment.",
-            hint="Commit, then try again." if known else "Put it under git: git init, and commit.",
+            hint="Commit, then try again." if known else "Put it under git (git init), and commit.",
         )
 
 

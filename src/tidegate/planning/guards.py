@@ -31,7 +31,7 @@ def check(scene: Scene, differing: Collection[str], *, allow_dirty: bool) -> Non
             raise UnsafePlan(
                 f"cannot bring release {short(release.digest)} of {name} into {scene.observed.environment}",
                 "It was made from sources that are not committed; such a release never leaves the first environment.",
-                hint="Commit, then try again." if release.commit else "Put it under git: git init, and commit.",
+                hint="Commit, then try again." if release.commit else "Put it under git (git init), and commit.",
             )
 
 
