@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -236,15 +237,20 @@ def in_terminal(arguments: list[str], folder: Path, question: str, typed: str) -
         shown = ""
         for chunk in _read(terminal):
             shown += chunk
-            if question in shown and typed:
-                os.write(terminal, typed.encode())
+            if question in shown and (typed or not chunk):
+                # Python may miss a Ctrl-C that comes right before it begins to wait; people press it again.
+                os.write(terminal, (typed or "\x03").encode())
                 typed = ""
         os.close(terminal)
     return shown, process.returncode
 
 
 def _read(terminal: int) -> Iterator[str]:
+    """What is shown as it comes; "" when there is nothing new for a while."""
     while True:
+        if not select.select([terminal], [], [], 1.0)[0]:
+            yield ""
+            continue
         try:
             chunk = os.read(terminal, 4096)
         except OSError:  # Linux: the other end is closed

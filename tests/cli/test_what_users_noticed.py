@@ -14,7 +14,7 @@ def test_a_migration_that_fails_after_the_commit_says_why_at_once(tidegate: Prog
     manifest = tidegate.root / "orders" / "service.yaml"
     manifest.write_text(manifest.read_text().replace("before: python3 -m orders.migrate", "after: ./contract"))
     tidegate.target.failing.add("./contract")
-    said = tidegate("up", "dev").partition("frontend, orders committed, but not finished")[2]
+    said = tidegate("up", "dev", status=1).partition("frontend, orders committed, but not finished")[2]
     assert "cannot run ./contract" in said
     assert "It ended with 1." in said
     assert "tidegate recover dev" in said

@@ -75,7 +75,7 @@ def test_of_two_teams_that_change_the_same_component_one_is_told_who_when_and_wh
     up = here.start("up", "dev")
     until(project.instances)
     said = there("up", "dev", status=1)
-    assert re.search(rf"w: being changed by\s+process {up.pid}\s+on .*since\s+20\d\d-", said, re.DOTALL), said
+    assert re.search(rf"w: being changed since\s+20\d\d-.*by\s+process {up.pid}\s+on", said, re.DOTALL), said
     go.touch()
     ended(up)
     assert [each["state"] for each in here.dev()["components"]] == ["running"]

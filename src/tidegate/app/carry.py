@@ -65,7 +65,7 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
         scope=frozenset(new),
         held=frozenset(name for claim in record.claims for name in claim.components),
     )
-    if _intents(again) != _intents(plan):
+    if _asked(again) != _asked(plan):
         raise StalePlan(
             "cannot apply a stale plan",
             f"It was made on {plan.environment}@{plan.parent}; what is there now needs another one.",
@@ -113,5 +113,13 @@ def _task(plan: Plan) -> str:
     return next((s.run.component for s in steps if isinstance(s, Run) and s.run.what is RunKind.TASK), "")
 
 
-def _intents(plan: Plan) -> list[str]:
-    return sorted(change.intent for change in plan.changes if change.repins)
+def _asked(plan: Plan) -> list[tuple[str, ...]]:
+    """What a plan was approved for: pins from → to, and what cannot be undone. How the place looked then is no part
+    of it; what had to be repaired may be repaired by now."""
+    pins = [
+        (entry.component, entry.old.digest if entry.old else "", entry.new.digest if entry.new else "")
+        for change in plan.changes
+        for entry in change.pins
+        if entry.old != entry.new
+    ]
+    return sorted(pins) + sorted((text,) for change in plan.changes if change.repins for text in change.irreversible)

@@ -81,8 +81,10 @@ class Course:
 
     @property
     def succeeded(self) -> bool:
-        """Whether the environment is as it was asked to be."""
-        return self.error is None and (self.applied is None or self.applied.succeeded)
+        """Whether the environment is as it was asked to be, with nothing left to finish."""
+        results = self.applied.changes if self.applied else ()
+        done = all(result.fate is Fate.COMMITTED and result.unfinished is None for result in results)
+        return self.error is None and done
 
 
 @dataclass

@@ -30,7 +30,7 @@ def apply(
 
       tidegate apply .tidegate/dev.plan --why "approved by the team" --yes
 
-    Exit status: 0 done, 1 put back, stale or not possible, 64 wrong use.
+    Exit status: 0 done, 1 put back, not finished, stale or not possible, 64 wrong use.
     """
     from tidegate.app.change import plan_saved
     from tidegate.app.planned import Planned

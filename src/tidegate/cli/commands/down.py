@@ -37,7 +37,7 @@ def down(
 
       tidegate down dev --data        and nothing of its data is left
 
-    Exit status: 0 done or nothing to do, 1 not possible or not confirmed, 64 wrong use.
+    Exit status: 0 done or nothing to do, 1 not finished, not possible or not confirmed, 64 wrong use.
     """
     from tidegate.app.change import plan_down
     from tidegate.app.inspect import status

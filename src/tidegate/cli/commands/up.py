@@ -39,7 +39,7 @@ def up(
 
       tidegate up dev --only frontend --with-needs   one component and what it needs
 
-    Exit status: 0 done or nothing to do, 1 put back or not possible, 64 wrong use.
+    Exit status: 0 done or nothing to do, 1 put back, not finished or not possible, 64 wrong use.
     """
     from dataclasses import replace
 
