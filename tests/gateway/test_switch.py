@@ -235,6 +235,7 @@ class Load:
             self.crossed += now.text != first
 
 
+@pytest.mark.exhaustive  # by default the whole product does it: tests/e2e/test_switch_under_load.py
 async def test_ten_switches_under_load_fail_no_request_and_mix_no_answer(gateway: Gateway, starter: Starter) -> None:
     """Frontend and backend are replaced together ten times, while visitors come with kept-alive connections, with a
     new one for each request, with bodies of 20 kB, for answers that take 5 s and with WebSockets. None fails, none is
