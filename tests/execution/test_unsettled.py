@@ -12,7 +12,7 @@ from tidegate.app.hanging import claim_status
 from tidegate.app.inspect import EnvironmentStatus, RunStatus
 from tidegate.cli.views.hanging import claim_lines, ways_out
 from tidegate.cli.views.listing import Fields
-from tidegate.errors import ClaimRefused, RunInterrupted, StepFailed, UsageError
+from tidegate.errors import ClaimRefused, RunInterrupted, StepFailed, TargetUnreachable, UsageError
 from tidegate.execution import ChangeResult, Executor, Fate, Moment, Progress
 from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.component import Hook, Kind, RunKind
@@ -115,6 +115,15 @@ async def test_recovery_by_others_leaves_an_unsettled_change_alone_but_not_by_ha
     place.target.fault = lambda _: None
     await place.recovery.recover("dev", by_hand=True)
     await settled(place)
+
+
+async def test_a_way_out_that_cannot_be_taken_leaves_the_change_to_people(place: Environment) -> None:
+    """The target cannot be seen when somebody answers: nobody else goes on by himself afterwards."""
+    await unsettled(place)
+    place.target.unreachable = True
+    with pytest.raises(TargetUnreachable):
+        await place.recovery.undo("dev", {"w": True})
+    assert (await place.store.environment("dev")).claims[0].unsettled
 
 
 async def test_there_is_nothing_to_settle_where_nothing_hangs(place: Environment) -> None:

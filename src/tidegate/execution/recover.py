@@ -129,15 +129,19 @@ class Recovery:
                 f"cannot take an answer for {', '.join(strange)}",
                 f"Nothing of it was left in the middle; what was is {_names(hanging)}.",
             )
+        states = {name: RunState.DONE if ran else None for name, ran in answers.items()}
+
+        async def answered(claim: Claim, change: Change, runner: Runner) -> None:
+            if states:
+                await self._assume(claim, change, await look(self._place, environment), states)
+            await act(claim, change, runner)
+
         done = []
         for stale in hanging:
             claim, change, runner = await self._take_over(stale)
             async with attending(self._target, environment), Lease(self._store, claim):
                 await runner.journal(kind, body={"answers": dict(answers)} if answers else {})
-                states = {name: RunState.DONE if ran else None for name, ran in answers.items()}
-                if states:
-                    await self._assume(claim, change, await look(self._place, environment), states)
-                await self._attempt(claim, runner, act(claim, change, runner))
+                await self._attempt(claim, runner, answered(claim, change, runner))
                 await runner.journal("settled")
                 await self._store.release_claim(claim)
             done.append(claim)
