@@ -7,9 +7,8 @@ from dataclasses import replace
 
 from tidegate.app.planned import Planned
 from tidegate.app.workspace import Workspace
-from tidegate.model.digest import digest
-from tidegate.model.encoding import plan_to_json
-from tidegate.model.plan import Change, Plan
+from tidegate.model.encoding import sealed
+from tidegate.model.plan import Change
 from tidegate.ports.store import Claim
 
 
@@ -29,18 +28,10 @@ async def untouched(workspace: Workspace, environment: str) -> tuple[str, ...]:
 async def split(workspace: Workspace, planned: Planned) -> tuple[Planned, Planned]:
     """A plan in two: the changes that no unsettled one stands in the way of, and those that one does."""
     claims = await unsettled_claims(workspace, planned.plan.environment)
-    barred = [change for change in planned.plan.changes if any(_touch(change, claim) for claim in claims)]
+    barred = [change for change in planned.plan.changes if any(claim.in_the_way_of(change) for claim in claims)]
     free = [change for change in planned.plan.changes if change not in barred]
     return _only(planned, free), _only(planned, barred)
 
 
-def _touch(change: Change, claim: Claim) -> bool:
-    return not (
-        {*claim.components}.isdisjoint((*change.components, *change.neighbours))
-        and {*claim.neighbours}.isdisjoint(change.components)
-    )
-
-
 def _only(planned: Planned, changes: Iterable[Change]) -> Planned:
-    plan = Plan(planned.plan.environment, planned.plan.parent, tuple(changes))
-    return replace(planned, plan=replace(plan, digest=digest("plan", plan_to_json(plan))))
+    return replace(planned, plan=sealed(replace(planned.plan, changes=tuple(changes))))

@@ -12,10 +12,9 @@ from tidegate.execution.settle import head_pins, releases_of
 from tidegate.model.component import RunKind
 from tidegate.model.digest import short
 from tidegate.model.holder import moment_in_words
-from tidegate.model.pins import Pins
 from tidegate.model.plan import Plan
 from tidegate.model.step import Prepare, Run
-from tidegate.planning import Policy, make_plan, plan_task
+from tidegate.planning import Policy, make_plan, plan_task, wanted_by_changes
 
 
 async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> Planned:
@@ -38,8 +37,7 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
             hint=f"Plan again: tidegate plan {plan.environment}",
             address=plan.environment,
         )
-    new = {entry.component: entry.new for change in plan.changes for entry in change.pins}
-    wanted: Pins = {name: pin for name, pin in {**head, **new}.items() if pin is not None}
+    wanted = wanted_by_changes(head, plan.changes)
     releases = {**planned.releases, **await releases_of(store, head)}
     observed = await workspace.target.observe(plan.environment)
     if task := _task(plan):
@@ -62,8 +60,8 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
         observed=observed,
         releases=releases,
         policy=policy,
-        scope=frozenset(new),
-        held=frozenset(name for claim in record.claims for name in claim.components),
+        scope=frozenset(name for change in plan.changes for name in change.components),
+        held=record.held,
     )
     if _asked(again) != _asked(plan):
         raise StalePlan(
@@ -72,7 +70,7 @@ async def carry_over(workspace: Workspace, planned: Planned, policy: Policy) -> 
             hint=f"Plan again: tidegate plan {plan.environment}",
             address=plan.environment,
         )
-    return Planned(again, head, wanted, observed, releases, planned.settings, elsewhere=planned.elsewhere)
+    return replace(planned, plan=again, current=head, wanted=wanted, observed=observed, releases=releases)
 
 
 async def check_artifacts(workspace: Workspace, planned: Planned) -> None:

@@ -13,12 +13,11 @@ from tidegate.errors import StalePlan, TidegateError, UsageError
 from tidegate.execution import Applied, Executor, Fate
 from tidegate.execution.progress import Reporter
 from tidegate.execution.settle import head_pins, releases_of
-from tidegate.manifest import EnvironmentSpec
 from tidegate.model.component import Release
 from tidegate.model.digest import digest_bytes
 from tidegate.model.pins import Pin
 from tidegate.model.plan import Plan
-from tidegate.planning import Limit, Policy, make_plan, wanted_by_up
+from tidegate.planning import Limit, Policy, make_plan, wanted_by_changes, wanted_by_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ async def plan_up(
     `TidegateError` for a checkout without components.
     """
     workspace = workspace.at(environment)
-    spec = workspace.environment(environment)
+    workspace.environment(environment)
     if not workspace.project.components and not selection.remove:
         raise TidegateError(
             f"cannot release anything into {environment}",
@@ -75,8 +74,8 @@ async def plan_up(
         wanted=wanted,
         observed=observed,
         releases=known,
-        policy=Policy(spec.observe, spec.max_errors, allow_dirty=not spec.after, max_extra=limit_of(spec)),
-        held=frozenset(name for claim in record.claims for name in claim.components),
+        policy=policy_of(workspace, environment),
+        held=record.held,
     )
     return Planned(
         plan,
@@ -124,19 +123,12 @@ async def plan_saved(workspace: Workspace, plan: Plan) -> Planned:
     await workspace.artifacts.use({pin.release for pin in pins})  # nobody prunes what is looked for below
     known = dict(await workspace.store.releases_named({pin.release for pin in pins}))
     known.update(await releases_of(workspace.store, current))
-    wanted = {**current, **{entry.component: entry.new for change in plan.changes for entry in change.pins}}
     observed = await workspace.target.observe(plan.environment)
-    left = {name: pin for name, pin in wanted.items() if pin is not None}
-    planned = Planned(plan, current, left, observed, known)
+    planned = Planned(plan, current, wanted_by_changes(current, plan.changes), observed, known)
     if record.head != plan.parent:
         planned = await carry_over(workspace, planned, policy_of(workspace, plan.environment))
     await check_artifacts(workspace, planned)
     return planned
-
-
-def limit_of(spec: EnvironmentSpec) -> Limit:
-    """How much may run beside what runs already."""
-    return Limit(spec.max_extra.instances, spec.max_extra.memory)
 
 
 def policy_of(workspace: Workspace, environment: str) -> Policy:
@@ -144,7 +136,8 @@ def policy_of(workspace: Workspace, environment: str) -> Policy:
     spec = workspace.project.environments.get(environment)
     if spec is None:
         return Policy()
-    return Policy(spec.observe, spec.max_errors, allow_dirty=not spec.after, max_extra=limit_of(spec))
+    limit = Limit(spec.max_extra.instances, spec.max_extra.memory)
+    return Policy(spec.observe, spec.max_errors, allow_dirty=not spec.after, max_extra=limit)
 
 
 def executor(workspace: Workspace, environment: str, report: Reporter) -> Executor:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 from tidegate.app.planned import Planned
 from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
-from tidegate.model.pins import Pin, Secret, Value
+from tidegate.model.pins import Pin, Secret, Value, revision_name
 from tidegate.model.plan import Change, PinChange
 from tidegate.model.step import (
     Assume,
@@ -135,7 +135,7 @@ def explain(planned: Planned, past: Past) -> PlanView:
     )
     return PlanView(
         environment=plan.environment,
-        parent=f"{plan.environment}@{plan.parent}" if plan.parent else "",
+        parent=revision_name(plan.environment, plan.parent),
         digest=plan.digest,
         changes=changes,
         unbuilt=planned.unbuilt,

@@ -13,7 +13,7 @@ from tidegate.execution.settle import head_pins, releases_of
 from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
 from tidegate.model.observed import InstanceState, Observed, ObservedGroup, RunState
-from tidegate.model.pins import Pin
+from tidegate.model.pins import Pin, revision_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ async def history(workspace: Workspace, environment: str, *, limit: int = 20) ->
         lines.append(
             RevisionLine(
                 revision.name,
-                f"{environment}@{revision.parent}" if revision.parent else "",
+                revision_name(environment, revision.parent),
                 revision.at,
                 revision.by,
                 revision.why,
@@ -222,7 +222,7 @@ async def _status(workspace: Workspace, environment: str) -> EnvironmentStatus:
     pins = await head_pins(workspace.store, record)
     known = await releases_of(workspace.store, pins)
     claims = tuple([await claim_status(workspace.store, claim) for claim in record.claims])
-    revision = f"{record.name}@{record.head}" if record.head else ""
+    revision = revision_name(record.name, record.head)
     if (pins or claims) and record.place not in {"", workspace.target.place}:
         elsewhere = f"It lives at {record.place}; here is {workspace.target.place}."
         return EnvironmentStatus(record.name, revision, claims=claims, problem=elsewhere)

@@ -26,6 +26,7 @@ from tidegate.cli.views.progress import ProgressView
 from tidegate.cli.views.tables import environment_lines
 from tidegate.errors import TidegateError
 from tidegate.execution import Applied, ChangeResult, Executor, Fate
+from tidegate.model.pins import revision_name
 from tidegate.model.step import Provide, Revert, Run
 
 Planning = Callable[[ProgressView, str], Awaitable[Planned]]
@@ -77,7 +78,7 @@ class Course:
         number = of_others[-1] if of_others else self.planned.plan.parent
         if number == self.made_on:
             return None
-        return _revision(self.environment, self.made_on), _revision(self.environment, number)
+        return revision_name(self.environment, self.made_on), revision_name(self.environment, number)
 
     @property
     def succeeded(self) -> bool:
@@ -243,7 +244,7 @@ class Changing:
         unserved = self.progress.interrupted.get((course.environment, number), set()) | _provided(result, begun)
         return Failure(
             course.environment,
-            _revision(course.environment, course.applied.plan.parent),
+            revision_name(course.environment, course.applied.plan.parent),
             result,
             switches.seconds if switches else None,
             stopped=stopped,
@@ -252,10 +253,6 @@ class Changing:
             interrupted=tuple(sorted(unserved)),
             status=course.status,
         )
-
-
-def _revision(environment: str, number: int) -> str:
-    return f"{environment}@{number}" if number else ""
 
 
 def _left(result: ChangeResult, begun: Collection[str]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from tidegate.model.observed import Observed, RunState
 from tidegate.model.pins import Pin, Pins
 from tidegate.model.plan import Change, PinChange
 from tidegate.model.step import Assume
-from tidegate.planning import Policy, make_plan
+from tidegate.planning import Policy, make_plan, wanted_by_changes
 from tidegate.ports.store import Claim
 from tidegate.ports.target import Epoch
 
@@ -153,14 +153,12 @@ class Recovery:
             return
         record = await self._store.environment(claim.environment)
         head = await head_pins(self._store, record)
-        new = {entry.component: entry.new for entry in change.pins}
-        wanted: Pins = {name: pin for name, pin in {**head, **new}.items() if pin is not None}
         plan = make_plan(
             environment=claim.environment,
             parent=record.head,
             number=claim.number,
             current=head,
-            wanted=wanted,
+            wanted=wanted_by_changes(head, [change]),
             observed=await look(self._place, claim.environment),
             releases=await known_releases(self._store, head, change, {}),
             policy=Policy(max_extra=self._place.limit, firm=False),
@@ -172,6 +170,7 @@ class Recovery:
         for found in plan.changes:
             await runner.until_commit(found)
         claimed = await self._store.events(environment=claim.environment, plan=claim.plan, kind="claimed", limit=1)
+        new = {entry.component: entry.new for entry in change.pins}
         await self._store.commit(claim, new, by=self._by, why=claimed[0].body.get("why", "") if claimed else "")
         for found in plan.changes:
             await runner.after_commit(found)

@@ -38,10 +38,11 @@ async def settle(
     record = await place.store.environment(claim.environment)
     pins = await head_pins(place.store, record)
     committed = await is_committed(place.store, claim)
+    known = await known_releases(place.store, pins, change, releases)
     observed = await look(place, claim.environment)
     await _end_tasks(place, claim, change, observed)
 
-    async def plan(number: int) -> Plan:
+    def plan(number: int) -> Plan:
         return make_plan(
             environment=claim.environment,
             parent=record.head,
@@ -49,16 +50,16 @@ async def settle(
             current=pins,
             wanted=pins,
             observed=observed,
-            releases=await known_releases(place.store, pins, change, releases),
+            releases=known,
             policy=Policy(max_extra=place.limit, firm=False, withdraw=committed),
             scope=frozenset(claim.components),
             as_one=True,
             taken_back=() if committed else _migrated(change),
         )
 
-    undo = await plan(0)
+    undo = plan(0)
     if any(_is_born(planned, 0) for found in undo.changes for planned in found.steps):
-        undo = await plan(await place.store.reserve(claim))
+        undo = plan(await place.store.reserve(claim))
     if undo.changes:
         await place.store.put_plan(undo)
         runner.act_by(undo)

@@ -8,6 +8,7 @@ what the document says. Everything that cannot be read raises `StoreError`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, assert_never
 
 from tidegate.errors import StoreError
@@ -261,13 +262,18 @@ _STEPS: Mapping[Any, tuple[str, Callable[[Json], Step]]] = {
 
 
 def plan_to_json(plan: Plan) -> Json:
-    """All of the plan but its digest, which is computed from this: `digest("plan", plan_to_json(plan))`."""
+    """All of the plan but its digest, which is computed from this (`sealed`)."""
     return {
         "version": VERSION,
         "environment": plan.environment,
         "parent": plan.parent,
         "changes": [_change_to_json(change) for change in plan.changes],
     }
+
+
+def sealed(plan: Plan) -> Plan:
+    """The plan with the digest that its content gives it."""
+    return replace(plan, digest=digest("plan", plan_to_json(plan)))
 
 
 def plan_from_json(value: Any) -> Plan:

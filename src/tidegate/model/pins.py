@@ -91,6 +91,11 @@ class Pin:
 Pins = Mapping[str, Pin]  # component -> pin
 
 
+def revision_name(environment: str, number: int) -> str:
+    """`prod@42`; "" for 0, which is none."""
+    return f"{environment}@{number}" if number else ""
+
+
 @dataclass(frozen=True)
 class Revision:
     """One committed, immutable state of an environment. `parent` 0 means: there was none before."""
@@ -107,4 +112,4 @@ class Revision:
     @property
     def name(self) -> str:
         """`prod@42`."""
-        return f"{self.environment}@{self.number}"
+        return revision_name(self.environment, self.number)

@@ -6,7 +6,7 @@ function plans an `up`, a `down`, an undo, a recovery and a repair: they differ 
 
 from tidegate.planning.planner import Policy, make_plan
 from tidegate.planning.tasks import plan_task
-from tidegate.planning.wanted import wanted_by_up
+from tidegate.planning.wanted import wanted_by_changes, wanted_by_up
 from tidegate.planning.waves import Limit
 
-__all__ = ["Limit", "Policy", "make_plan", "plan_task", "wanted_by_up"]
+__all__ = ["Limit", "Policy", "make_plan", "plan_task", "wanted_by_changes", "wanted_by_up"]

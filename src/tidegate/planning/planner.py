@@ -9,7 +9,7 @@ from tidegate.errors import UnsafePlan
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Release, RunKind
 from tidegate.model.digest import digest
-from tidegate.model.encoding import plan_to_json
+from tidegate.model.encoding import sealed
 from tidegate.model.observed import Observed
 from tidegate.model.pins import Pins
 from tidegate.model.plan import Change, PinChange, Plan, PlannedStep
@@ -80,8 +80,7 @@ def make_plan(
     _check_memory(observed, needs, taking)
     if any(taking):
         changes = [replace(change, turn=turn) for change, turn in zip(changes, taking, strict=True)]
-    plan = Plan(environment, parent, tuple(changes))
-    return replace(plan, digest=digest("plan", plan_to_json(plan)))
+    return sealed(Plan(environment, parent, tuple(changes)))
 
 
 def _change(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from tidegate.model.address import RunAddress
 from tidegate.model.component import RunKind
 from tidegate.model.digest import digest
-from tidegate.model.encoding import plan_to_json
+from tidegate.model.encoding import sealed
 from tidegate.model.observed import InstanceState, Observed
 from tidegate.model.pins import Pin
 from tidegate.model.plan import Change, Phase, PinChange, Plan, PlannedStep
@@ -34,5 +33,4 @@ def plan_task(
         intent=digest("intent", {"environment": environment, "run": component, "pin": pin.digest, "turn": number}),
         neighbours=tuple(needs),
     )
-    plan = Plan(environment, parent, (change,))
-    return replace(plan, digest=digest("plan", plan_to_json(plan)))
+    return sealed(Plan(environment, parent, (change,)))

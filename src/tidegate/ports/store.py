@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tidegate.model.component import Artifact, Release
 from tidegate.model.pins import Pin, Revision
-from tidegate.model.plan import Plan
+from tidegate.model.plan import Change, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,12 @@ class Claim:
     recovering: bool = False
     unsettled: str = ""
 
+    def in_the_way_of(self, change: Change) -> list[str]:
+        """The components that keep a change from being made beside this one, sorted: two may look at a component, but
+        not while one of them changes it."""
+        changed = set(change.components).intersection(self.components + self.neighbours)
+        return sorted(changed.union(set(change.neighbours).intersection(self.components)))
+
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentRecord:
@@ -45,6 +51,11 @@ class EnvironmentRecord:
     next_number: int
     claims: tuple[Claim, ...] = ()
     place: str = ""
+
+    @property
+    def held(self) -> frozenset[str]:
+        """The components that somebody is changing."""
+        return frozenset(name for claim in self.claims for name in claim.components)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, update
 from tidegate.errors import ClaimLost, ClaimRefused, StoreError
 from tidegate.model.digest import short
 from tidegate.model.holder import holder_in_words, moment_in_words
-from tidegate.model.plan import Change, Plan
+from tidegate.model.plan import Plan
 from tidegate.ports.store import Claim, EnvironmentRecord
 from tidegate.stores.dialect import insert_new, now
 from tidegate.stores.freshness import check_fresh
@@ -55,7 +55,7 @@ def take(connection: Connection, plan: Plan, *, holder: str, lease: float, place
     check_fresh(connection, plan, found)
     for change in plan.changes:
         for held in found.claims:
-            if both := _shared(change, held):
+            if both := held.in_the_way_of(change):
                 raise _refused(held, both)
     at = now(connection)
     claims = tuple(
@@ -189,17 +189,6 @@ def _write(connection: Connection, found: EnvironmentRecord, change: Callable[[C
 
 def _update(connection: Connection, name: str, **values: Any) -> None:
     connection.execute(update(environments).where(environments.c.name == name).values(**values))
-
-
-def _shared(change: Change, held: Claim) -> list[str]:
-    """What keeps this change from going on beside the claim: two may look at a component, but not while one of them
-    changes it."""
-    changed = set(change.components)
-    return sorted(
-        changed.intersection(held.components + held.neighbours).union(
-            set(change.neighbours).intersection(held.components)
-        )
-    )
 
 
 def _refused(held: Claim, shared: Sequence[str]) -> ClaimRefused:

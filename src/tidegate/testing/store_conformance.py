@@ -19,7 +19,7 @@ from tidegate.errors import ClaimLost, ClaimRefused, NotInStore, StalePlan, Stor
 from tidegate.model.address import GroupAddress
 from tidegate.model.component import Artifact, Kind, Release, Runtime
 from tidegate.model.digest import digest, digest_bytes, short
-from tidegate.model.encoding import plan_to_json
+from tidegate.model.encoding import sealed
 from tidegate.model.pins import Pin, Secret, Shape
 from tidegate.model.plan import Change, Phase, PinChange, Plan, PlannedStep
 from tidegate.model.step import Start
@@ -67,8 +67,7 @@ def a_plan(
         changed = tuple(PinChange(name, None, pin, (note,)) for name, pin in sorted(pins.items()))
         intent = digest("intent", [environment, born])
         made.append(Change(born, changed, steps, intent, neighbours=tuple(neighbours)))
-    plan = Plan(environment, parent, tuple(made))
-    return replace(plan, digest=digest("plan", plan_to_json(plan)))
+    return sealed(Plan(environment, parent, tuple(made)))
 
 
 def a_release(component: str = "backend", *, version: str = "1", dirty: bool = False, at: float = 1.0) -> Release:
