@@ -31,7 +31,7 @@ from tidegate.model.plan import Plan
 
 BIN = Path(sys.executable).parent / "tidegate"
 COMMANDS = [name for functions in PANELS.values() for name in functions]
-SLOW = {"sqlalchemy", "pydantic", "httpx", "psutil", "yaml", "starlette", "uvicorn"}
+SLOW = {"sqlalchemy", "pydantic", "httpx", "psutil", "yaml", "starlette", "uvicorn", "anyio", "asyncio"}
 
 Capture = pytest.CaptureFixture[str]
 

@@ -12,12 +12,14 @@ from rich.text import Text
 from tidegate.app.beside import split
 from tidegate.app.change import apply, executor, forget_if_empty
 from tidegate.app.explain import PlanView, explain, past_of
-from tidegate.app.inspect import EnvironmentStatus, status
+from tidegate.app.inspect import EnvironmentStatus
 from tidegate.app.kept import data_kept, data_of
 from tidegate.app.planned import Planned
 from tidegate.app.settling import recover_environment
 from tidegate.app.workspace import Workspace
-from tidegate.cli.session import Interruption, confirm, refuse_without_terminal
+from tidegate.cli.interruption import Interruption
+from tidegate.cli.session import confirm, refuse_without_terminal
+from tidegate.cli.settling import look
 from tidegate.cli.views.console import err, interactive, out
 from tidegate.cli.views.errors import show_error
 from tidegate.cli.views.outcome import Failure, show_failure, show_unfinished
@@ -27,7 +29,7 @@ from tidegate.cli.views.tables import environment_lines
 from tidegate.errors import TidegateError
 from tidegate.execution import Applied, ChangeResult, Executor, Fate
 from tidegate.model.pins import revision_name
-from tidegate.model.step import Provide, Revert, Run
+from tidegate.model.step import Provide, Replace, Revert, Run
 
 Planning = Callable[[ProgressView, str], Awaitable[Planned]]
 
@@ -209,7 +211,7 @@ class Changing:
                 applied = course.applied or Applied(course.planned.plan, ())
                 forgotten = await forget_if_empty(self.workspace, course.planned, applied, data=self.manner.data)
                 course.destroyed = forgotten and self.manner.data
-            course.status = (await status(self.workspace, [course.environment]))[0]
+            course.status = await look(self.workspace, course.environment)
 
     def _show(self, courses: Sequence[Course], *, stopped: bool) -> None:
         for course in courses:
@@ -220,7 +222,7 @@ class Changing:
                 err().print(f"{course.environment}: carried over from {before} to {now}.", soft_wrap=True)
             for result in course.applied.changes if course.applied else ():
                 if result.fate is not Fate.COMMITTED:
-                    show_failure(err(), self._failure(course, result.change.number, stopped=stopped))
+                    show_failure(err(), self._failure(course, result, stopped=stopped))
                 elif result.unfinished:
                     show_unfinished(err(), course.environment, result)
             if course.error:
@@ -235,13 +237,12 @@ class Changing:
         results = course.applied.changes if course.applied else ()
         return not results or any(result.fate is Fate.COMMITTED for result in results)
 
-    def _failure(self, course: Course, number: int, *, stopped: bool) -> Failure:
+    def _failure(self, course: Course, result: ChangeResult, *, stopped: bool) -> Failure:
         assert course.applied is not None
-        result = next(result for result in course.applied.changes if result.change.number == number)
-        switches = self.progress.switches.get((course.environment, number))
-        taken = self.progress.taken.get((course.environment, number), {})
+        change = course.environment, result.change.number
+        switches = self.progress.switches.get(change)
+        taken = self.progress.taken.get(change, {})
         begun = {id_ for back, id_ in taken if not back}
-        unserved = self.progress.interrupted.get((course.environment, number), set()) | _provided(result, begun)
         return Failure(
             course.environment,
             revision_name(course.environment, course.applied.plan.parent),
@@ -250,7 +251,7 @@ class Changing:
             stopped=stopped,
             taken=tuple(taken.values()),
             left=_left(result, begun),
-            interrupted=tuple(sorted(unserved)),
+            interrupted=tuple(sorted(_unserved(result, begun))),
             status=course.status,
         )
 
@@ -265,10 +266,12 @@ def _left(result: ChangeResult, begun: Collection[str]) -> tuple[str, ...]:
     )
 
 
-def _provided(result: ChangeResult, begun: Collection[str]) -> set[str]:
-    """The resources of a change that stopped for it."""
-    steps = (planned.step for planned in result.change.steps if planned.id in begun)
-    return {step.resource for step in steps if isinstance(step, Provide)}.intersection(result.change.interrupts)
+def _unserved(result: ChangeResult, begun: Collection[str]) -> set[str]:
+    """The components and resources of a change that stopped for it."""
+    steps = [planned.step for planned in result.change.steps if planned.id in begun]
+    replaced = {step.group.component for step in steps if isinstance(step, Replace) and step.stops}
+    provided = {step.resource for step in steps if isinstance(step, Provide)}
+    return replaced | provided.intersection(result.change.interrupts)
 
 
 def _fate_of_data(course: Course) -> Text:

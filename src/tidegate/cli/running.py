@@ -13,7 +13,7 @@ from tidegate.app.settling import recover_environment
 from tidegate.app.tasks import plan_run, run_of
 from tidegate.app.workspace import Workspace
 from tidegate.cli.changing import first, in_order
-from tidegate.cli.session import Interruption
+from tidegate.cli.interruption import Interruption
 from tidegate.cli.task_output import TaskOutput
 from tidegate.cli.views.console import clean, err
 from tidegate.cli.views.progress import ProgressView

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import check_environment, confirm, in_workspace, refuse_without_terminal
+from tidegate.cli.session import confirm, refuse_without_terminal
 from tidegate.errors import TidegateError
 
 
@@ -37,10 +38,9 @@ def abandon(
     from tidegate.app.settling import abandon as give_up
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import AbandonDocument
-    from tidegate.cli.settling import Names, Telling, look, settle_and_tell
+    from tidegate.cli.settling import Names, Telling, look, settle
     from tidegate.cli.views.console import err, interactive
     from tidegate.cli.views.tables import environment_lines
-    from tidegate.execution.progress import Reporter
 
     def line(names: Names, now: EnvironmentStatus) -> str:
         return f"{environment}: {', '.join(names)} given up; {now.revision} records what is there."
@@ -48,7 +48,7 @@ def abandon(
     async def ask(workspace: Workspace) -> None:
         found = await look(workspace, environment)
         hanging = [claim for claim in found.claims if not only or set(only).intersection(claim.components)]
-        if yes or not hanging:
+        if not hanging:
             return
         if json or not interactive():
             raise refuse_without_terminal("abandon a change")
@@ -58,13 +58,5 @@ def abandon(
         if not confirm(f"Record what is there of {names} as a new revision of {environment}, and give the change up?"):
             raise TidegateError("cannot go on: not confirmed", "Nothing was changed.")
 
-    async def work(workspace: Workspace) -> int:
-        await check_environment(workspace, environment)
-        await ask(workspace)
-
-        async def act(report: Reporter) -> Names:
-            return await give_up(workspace, environment, report, because=because, only=only or ())
-
-        return await settle_and_tell(workspace, environment, act, Telling(line, AbandonDocument, json))
-
-    return in_workspace(ctx, work, whole=False)
+    act = partial(give_up, because=because, only=only or ())
+    return settle(ctx, environment, act, Telling(line, AbandonDocument, json), before=None if yes else ask)

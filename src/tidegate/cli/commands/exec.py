@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 import typer
 
 from tidegate.cli import options
 from tidegate.cli.session import check_environment, in_workspace, invocation
 from tidegate.errors import TidegateError, UsageError
-from tidegate.ports.target import Surroundings
+
+if TYPE_CHECKING:
+    from tidegate.ports.target import Surroundings
 
 
 def exec_(
@@ -41,6 +43,7 @@ def exec_(
     from tidegate.app.surroundings import of_component, of_environment
     from tidegate.app.workspace import Workspace
     from tidegate.cli.views.console import err
+    from tidegate.ports import target
 
     command = invocation(ctx).behind_dashes
     if not command:
@@ -61,7 +64,7 @@ def exec_(
                 style="yellow",
                 soft_wrap=True,
             )
-        return Surroundings(str(invocation(ctx).folder), {**os.environ, **urls})
+        return target.Surroundings(str(invocation(ctx).folder), {**os.environ, **urls})
 
     where = in_workspace(ctx, work, whole=False)
     if json:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import check_environment, in_workspace
 
 
 def recover(ctx: typer.Context, environment: options.Environment, json: options.Json = False) -> int:
@@ -23,20 +24,10 @@ def recover(ctx: typer.Context, environment: options.Environment, json: options.
     """
     from tidegate.app.inspect import EnvironmentStatus
     from tidegate.app.settling import recover_environment
-    from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import RecoverDocument
-    from tidegate.cli.settling import Names, Telling, settle_and_tell
-    from tidegate.execution.progress import Reporter
+    from tidegate.cli.settling import Names, Telling, settle
 
     def line(names: Names, _: EnvironmentStatus) -> str:
         return f"{environment}: {', '.join(names)} put in order." if names else f"{environment}: nothing to recover."
 
-    async def work(workspace: Workspace) -> int:
-        await check_environment(workspace, environment)
-
-        async def act(report: Reporter) -> Names:
-            return await recover_environment(workspace, environment, report, by_hand=True)
-
-        return await settle_and_tell(workspace, environment, act, Telling(line, RecoverDocument, json))
-
-    return in_workspace(ctx, work, whole=False)
+    return settle(ctx, environment, partial(recover_environment, by_hand=True), Telling(line, RecoverDocument, json))

@@ -25,8 +25,8 @@ def release(ctx: typer.Context, components: options.SomeComponents = None, json:
     from tidegate.app.release import make_releases, name_releases, where_releases_enter
     from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import ReleasedObject, ReleaseDocument
+    from tidegate.cli.interruption import Interruption
     from tidegate.cli.output import write
-    from tidegate.cli.session import Interruption
     from tidegate.cli.views.console import err, out
     from tidegate.cli.views.progress import ProgressView
     from tidegate.cli.views.tables import released_table

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import check_environment, in_workspace
 
 
 def resume(
@@ -36,20 +37,11 @@ def resume(
     """
     from tidegate.app.inspect import EnvironmentStatus
     from tidegate.app.settling import resume as go_on
-    from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import ResumeDocument
-    from tidegate.cli.settling import Names, Telling, settle_and_tell
-    from tidegate.execution.progress import Reporter
+    from tidegate.cli.settling import Names, Telling, settle
 
     def line(names: Names, now: EnvironmentStatus) -> str:
         return f"{environment}: {', '.join(names)} went on to the end; {now.revision or 'nothing'} is what counts."
 
-    async def work(workspace: Workspace) -> int:
-        await check_environment(workspace, environment)
-
-        async def act(report: Reporter) -> Names:
-            return await go_on(workspace, environment, report, ran=ran or (), not_ran=not_ran or (), only=only or ())
-
-        return await settle_and_tell(workspace, environment, act, Telling(line, ResumeDocument, json))
-
-    return in_workspace(ctx, work, whole=False)
+    act = partial(go_on, ran=ran or (), not_ran=not_ran or (), only=only or ())
+    return settle(ctx, environment, act, Telling(line, ResumeDocument, json))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import anyio
 import typer
 
 from tidegate.cli import options
@@ -37,6 +36,7 @@ def status(
 
     Exit status: 0 shown, 1 an environment cannot be seen, 64 wrong use.
     """
+    import anyio
     from rich.console import Group
     from rich.live import Live
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from tidegate.cli import options
-from tidegate.cli.session import check_environment, in_workspace
 
 
 def undo(
@@ -37,20 +38,11 @@ def undo(
     """
     from tidegate.app.inspect import EnvironmentStatus
     from tidegate.app.settling import undo as go_back
-    from tidegate.app.workspace import Workspace
     from tidegate.cli.documents import UndoDocument
-    from tidegate.cli.settling import Names, Telling, settle_and_tell
-    from tidegate.execution.progress import Reporter
+    from tidegate.cli.settling import Names, Telling, settle
 
     def line(names: Names, now: EnvironmentStatus) -> str:
         return f"{environment}: {', '.join(names)} settled; {now.revision or 'nothing'} is what counts."
 
-    async def work(workspace: Workspace) -> int:
-        await check_environment(workspace, environment)
-
-        async def act(report: Reporter) -> Names:
-            return await go_back(workspace, environment, report, ran=ran or (), not_ran=not_ran or (), only=only or ())
-
-        return await settle_and_tell(workspace, environment, act, Telling(line, UndoDocument, json))
-
-    return in_workspace(ctx, work, whole=False)
+    act = partial(go_back, ran=ran or (), not_ran=not_ran or (), only=only or ())
+    return settle(ctx, environment, act, Telling(line, UndoDocument, json))

@@ -57,14 +57,13 @@ class Taken:
 class ProgressView:
     """Takes what builds and steps report, and shows it while it is entered.
 
-    `switches`, `taken` and `interrupted` (components whose old instances were stopped) keep, by environment and number
-    of the change, what the screen of a failure has to tell. `live`: lines that move, where the console is a terminal.
+    `switches` and `taken` keep, by environment and number of the change, what the screen of a failure has to tell.
+    `live`: lines that move, where the console is a terminal.
     """
 
     console: Console
     switches: dict[tuple[str, int], Switches] = field(default_factory=dict)
     taken: dict[tuple[str, int], dict[tuple[bool, str], Taken]] = field(default_factory=dict)
-    interrupted: dict[tuple[str, int], set[str]] = field(default_factory=dict)
     live: bool = True
     _rows: dict[tuple[str, str], _Row] = field(default_factory=dict)
     _undoing: set[tuple[str, int]] = field(default_factory=set)
@@ -123,8 +122,6 @@ class ProgressView:
         back = change in self._undoing
         if isinstance(step, Route) and progress.moment is Moment.DONE:
             self._switched(change, back=back)
-        if isinstance(step, Replace) and step.stops and not back:
-            self.interrupted.setdefault(change, set()).add(step.group.component)
         steps = self.taken.setdefault(change, {})
         steps.setdefault((back, progress.step.id), Taken(in_words(step))).moment = progress.moment
         if isinstance(step, Provide) and not back and progress.moment is not Moment.FAILED:
