@@ -7,10 +7,13 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 
 PATIENCE = 60  # seconds, after which the kernel ends a process that hangs
 
@@ -47,3 +50,14 @@ def ended(pid: int) -> int:
 def run(work: Callable[[], Coroutine[Any, Any, object]]) -> int:
     """Both."""
     return ended(fork(work))
+
+
+def below(place: Path) -> Iterator[psutil.Process]:
+    """All living processes that were started from a folder, work in it, or have it among their arguments."""
+    for process in psutil.process_iter():
+        found = False
+        with suppress(psutil.Error, OSError):
+            about = [*process.cmdline(), process.cwd()]
+            found = any(part.startswith(str(place)) for part in about) and process.status() != psutil.STATUS_ZOMBIE
+        if found:
+            yield process

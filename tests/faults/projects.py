@@ -20,18 +20,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.faults.forks import PATIENCE
+from tests.faults.forks import PATIENCE, below
 from tidegate.cli.main import run
 
 PROGRAM = Path(sys.executable).with_name("tidegate")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command printed, and its exit status."""
-
-    status: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -109,14 +101,7 @@ class Project:
 
     def processes(self) -> list[psutil.Process]:
         """Everything that runs because of this project, without this process."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                about = [*process.cmdline(), process.cwd()]
-                mine = any(part.startswith(str(self.root.parent)) for part in about)
-                if mine and process.status() != psutil.STATUS_ZOMBIE and process.pid != os.getpid():
-                    found.append(process)
-        return found
+        return [process for process in below(self.root.parent) if process.pid != os.getpid()]
 
 
 @pytest.fixture

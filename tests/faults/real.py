@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import re
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import Any
 import anyio
 import psutil
 
+from tests.faults.forks import below
 from tests.faults.points import Points, WatchedTarget, watched_store
 from tests.faults.rest import check_rest
 from tests.faults.scenes import Hands, Work
-from tests.local.worlds import World, _end, python
+from tests.local.worlds import World, end_all, places, python
 from tidegate.composition import SystemClock
 from tidegate.drivers.local.ports import PortRegistry
 from tidegate.model.component import Health, HealthKind, Hook, Kind
@@ -170,31 +170,25 @@ class Shop:
     def groups(self) -> dict[int, str]:
         """Process group -> one of its commands, of all living processes of this project but this one's."""
         found = {}
-        place = str(self.world.root.parent)
-        for process in psutil.process_iter():
+        for process in below(self.world.root.parent):
             with suppress(psutil.Error, OSError):
-                about = [*process.cmdline(), process.cwd()]
-                mine = any(part.startswith(place) for part in about)
-                if mine and process.status() != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) != os.getpgid(0):
-                    found[os.getpgid(process.pid)] = " ".join(about)
+                if os.getpgid(process.pid) != os.getpgid(0):
+                    found[os.getpgid(process.pid)] = " ".join([*process.cmdline(), process.cwd()])
         return found
 
 
 @contextmanager
 def shop() -> Iterator[Shop]:
     """A project in which version 1 runs; whatever a test leaves there is ended."""
-    with tempfile.TemporaryDirectory(prefix="tg-") as folder:
-        before = {name: os.environ.get(name) for name in ("TIDEGATE_STATE_DIR", "TIDEGATE_RUNTIME_DIR")}
-        os.environ["TIDEGATE_STATE_DIR"] = f"{folder}/state"
-        os.environ["TIDEGATE_RUNTIME_DIR"] = f"{folder}/run"
-        world = World(Path(folder))
+    with places() as folder:
+        world = World(folder)
         made = Shop(world, Work({}, world.known))
 
         async def begin(hands: Hands) -> None:
             assert (await hands.apply(made.version(1))).succeeded
 
         async def end() -> None:
-            await _end(world)
+            await end_all(world)
 
         try:
             made.version(1)
@@ -202,8 +196,3 @@ def shop() -> Iterator[Shop]:
             yield made
         finally:
             anyio.run(end)
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name)
-                else:
-                    os.environ[name] = value

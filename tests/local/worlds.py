@@ -9,12 +9,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 
 from tidegate.drivers.local.target import LocalTarget
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
@@ -231,26 +232,28 @@ def listens(port: int) -> bool:
     return line in Path("/proc/net/tcp").read_text()
 
 
+@contextmanager
+def places() -> Iterator[Path]:
+    """A folder; state and sockets of all that runs are below it."""
+    with tempfile.TemporaryDirectory(prefix="tg-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEGATE_STATE_DIR", f"{folder}/state")
+        patch.setenv("TIDEGATE_RUNTIME_DIR", f"{folder}/run")
+        yield Path(folder)
+
+
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
     """A project with nothing running; at the end whatever runs is ended, by pid."""
-    with tempfile.TemporaryDirectory(prefix="tg-") as folder:
-        before = {name: os.environ.get(name) for name in ("TIDEGATE_STATE_DIR", "TIDEGATE_RUNTIME_DIR")}
-        os.environ["TIDEGATE_STATE_DIR"] = f"{folder}/state"
-        os.environ["TIDEGATE_RUNTIME_DIR"] = f"{folder}/run"
-        made = World(Path(folder))
+    with places() as folder:
+        made = World(folder)
         try:
             yield made
         finally:
-            await _end(made)
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name)
-                else:
-                    os.environ[name] = value
+            await end_all(made)
 
 
-async def _end(made: World) -> None:
+async def end_all(made: World) -> None:
+    """End, by pid, whatever runs of it."""
     if not (made.state / "agent" / "state.json").exists():
         return
     made.target = made.another_target()

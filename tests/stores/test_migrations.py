@@ -26,11 +26,6 @@ MADE_BY_0_1 = Path(__file__).with_name("version_1.sql")
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
 def old(tmp_path: Path) -> Path:
     """A store as Tidegate 0.1 left it: three revisions, a claim, a release, four events."""
     file = tmp_path / "store.db"

@@ -78,11 +78,6 @@ class TestPostgresql(StoreConformance):
         await store.close()
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def until(condition: Callable[[], Any]) -> None:
     """Ask again and again, and let others go on meanwhile."""
     with anyio.fail_after(60):

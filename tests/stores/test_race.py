@@ -19,11 +19,6 @@ OPERATORS = ("first", "second", "third", "fourth")
 TIMES = 10
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A store that nobody opened yet."""

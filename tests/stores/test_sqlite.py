@@ -35,16 +35,6 @@ class TestSqlite(StoreConformance):
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
 async def test_what_was_kept_is_there_after_reopening(file: Path) -> None:
     """A command ends; the next one goes on from there."""
     store = SqlStore.open(file, StillClock())

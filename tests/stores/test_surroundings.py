@@ -24,16 +24,6 @@ MANY: dict[str, Pin | None] = {f"c{place}": a_pin(f"{place}" * 50) for place in 
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "store.db"
-
-
-@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of 4 MB."""
     folder = tmp_path / "disk"
