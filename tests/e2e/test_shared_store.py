@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import psutil
@@ -26,6 +26,7 @@ from tidegate.cli.main import run as call
 from tidegate.composition import workspace_of
 from tidegate.manifest import load
 from tidegate.model.digest import short
+from tidegate.ports.artifacts import Trees
 
 HEALTH = "health: {http: /healthz, interval: 200ms, start_timeout: 15s}\ndrain: 100ms\ngrace: 2s\n"
 BUILD = 'build: echo "$PWD" > built; date +%s%N >> built\n'
@@ -304,7 +305,7 @@ async def test_of_two_that_build_a_release_at_once_the_first_one_counts(company:
                 (release,) = (await name_releases(workspace)).values()
                 await _build(workspace, release, lambda _: None)  # as if it had looked before the other was done
                 (kept,) = await workspace.store.artifacts(release.digest)
-                trees.append(await workspace.artifacts.verify(kept))
+                trees.append(await cast(Trees, workspace.artifacts).verify(kept))
     assert [str(path) for path in company.folder.joinpath("artifacts").glob("*/*/*")] == [kept.location]
     first, second = ((tree / "backend" / "built").read_text().splitlines() for tree in trees)
     assert first[0] != second[0]

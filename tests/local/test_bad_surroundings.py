@@ -107,7 +107,7 @@ async def test_the_port_of_an_entry_that_another_program_took_is_named(shop: Wor
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             os.kill(former, signal.SIGKILL)
-            # Its threads end one by one: the port is free when the last of them has, which is after its process counts as dead.
+            # Its threads end one by one: the last lets go of the port, after the process counts as dead.
             await until(lambda: bound(stranger, port))
             stranger.listen()
         finally:

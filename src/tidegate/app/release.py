@@ -59,7 +59,12 @@ async def name_releases(workspace: Workspace, components: Sequence[str] = ()) ->
         state = states[spec.name]
         releases[spec.name] = Release(
             digest=release_digest(
-                component=spec.name, kind=spec.kind, build=spec.build, runtime=spec.runtime, sources=state.digest
+                component=spec.name,
+                kind=spec.kind,
+                build=spec.build,
+                runtime=spec.runtime,
+                sources=state.digest,
+                image=spec.image,
             ),
             component=spec.name,
             kind=spec.kind,
@@ -202,4 +207,4 @@ def _specs(workspace: Workspace, components: Sequence[str]) -> list[ComponentSpe
 
 def _recipe(spec: ComponentSpec) -> Recipe:
     exclude = (spec.manifest, spec.settings) if spec.settings else (spec.manifest,)
-    return Recipe(spec.name, spec.sources, exclude, spec.runtime.folder, spec.build)
+    return Recipe(spec.name, spec.sources, exclude, spec.runtime.folder, spec.build, spec.image)

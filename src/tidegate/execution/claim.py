@@ -10,8 +10,14 @@ from anyio.abc import TaskGroup
 
 from tidegate.errors import ClaimLost, StoreError
 from tidegate.ports.store import Claim, Store
+from tidegate.ports.target import Epoch
 
 LEASE = 15.0  # seconds; the heartbeat renews it three times within that
+
+
+def epoch_of(claim: Claim) -> Epoch:
+    """What steps under this claim carry."""
+    return Epoch(claim.environment, claim.epoch, claim.components, claim.plan, claim.holder)
 
 
 class Lease:

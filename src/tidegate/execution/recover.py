@@ -8,7 +8,7 @@ from contextlib import suppress
 import anyio
 
 from tidegate.errors import ClaimLost, ClaimRefused, OldEpoch, StoreError, TidegateError, UsageError
-from tidegate.execution.claim import LEASE, Lease
+from tidegate.execution.claim import LEASE, Lease, epoch_of
 from tidegate.execution.progress import Reporter
 from tidegate.execution.run import Runner
 from tidegate.execution.settle import (
@@ -28,7 +28,6 @@ from tidegate.model.plan import Change, PinChange
 from tidegate.model.step import Assume
 from tidegate.planning import Policy, make_plan, wanted_by_changes
 from tidegate.ports.store import Claim
-from tidegate.ports.target import Epoch
 
 PATIENCE = 60.0  # seconds to wait for somebody else who recovers
 LOOK = 0.1
@@ -189,7 +188,7 @@ class Recovery:
     ) -> None:
         """Tell the target what became of the migrations of a change that did not end well; those of other releases,
         which failed some other time, were not meant."""
-        epoch = Epoch(claim.environment, claim.epoch, claim.components)
+        epoch = epoch_of(claim)
         meant = migrations(claim.environment, change)
         for run in observed.runs.values():
             open_ = run.state in {RunState.INTERRUPTED, RunState.FAILED}

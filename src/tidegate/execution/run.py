@@ -8,12 +8,13 @@ from typing import Any
 import anyio
 
 from tidegate.errors import TidegateError
+from tidegate.execution.claim import epoch_of
 from tidegate.execution.progress import Moment, Progress, Reporter, Stage
 from tidegate.execution.schedule import in_order
 from tidegate.model.plan import Change, Phase, Plan, PlannedStep
 from tidegate.model.step import Provide, Replace, Route, Step
 from tidegate.ports.store import Claim, Event, Store
-from tidegate.ports.target import Epoch, Outcome, Target
+from tidegate.ports.target import Outcome, Target
 
 
 class Runner:
@@ -82,7 +83,7 @@ class Runner:
         )
 
     async def _run_step(self, planned: PlannedStep) -> None:
-        epoch = Epoch(self.claim.environment, self.claim.epoch, self.claim.components)
+        epoch = epoch_of(self.claim)
         acting = {} if self._acting == self._plan.digest else {"plan": self._acting}
         await self.journal("step-begun", step=planned.id, body=acting)
         self._tell(Moment.BEGUN, planned)

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from tidegate.errors import NotInStore
+from tidegate.execution.claim import epoch_of
 from tidegate.execution.run import Runner
 from tidegate.model.address import RunAddress
 from tidegate.model.component import Release, RunKind
@@ -16,7 +17,7 @@ from tidegate.model.plan import Change, Plan, PlannedStep
 from tidegate.model.step import Replace, Run, Start
 from tidegate.planning import Limit, Policy, make_plan
 from tidegate.ports.store import Claim, EnvironmentRecord, Store
-from tidegate.ports.target import Attends, Epoch, Target
+from tidegate.ports.target import Attends, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +138,4 @@ async def _end_tasks(place: Place, claim: Claim, change: Change, observed: Obser
         if isinstance(step, Run) and step.run.what is RunKind.TASK:
             known = observed.runs.get(step.run)
             if known is not None and known.state is RunState.RUNNING:
-                await place.target.run(step, Epoch(claim.environment, claim.epoch, claim.components))
+                await place.target.run(step, epoch_of(claim))

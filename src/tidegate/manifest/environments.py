@@ -20,7 +20,7 @@ from tidegate.manifest.fields import (
     value,
     whole,
 )
-from tidegate.manifest.models import EnvironmentSpec, MaxExtra, Team
+from tidegate.manifest.models import EnvironmentSpec, MaxExtra, TargetSpec, Team
 from tidegate.manifest.reader import Entry, Report, Scalar, Table
 from tidegate.model.pins import Value
 
@@ -231,7 +231,7 @@ def _inherit(
         isolation=isolation.text if isolation else None,
         observe=5 if observe is None else observe,
         max_errors=100 if max_errors is None else max_errors,
-        target=target,
+        target=TargetSpec(target),
         env=tuple(sorted(env.items(), key=lambda item: item[0])),
         lineage=tuple(one.name for one in line),
         max_extra=_first(line, lambda one: one.max_extra) or MaxExtra(),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from tidegate.model.address import url_variable
-from tidegate.model.component import Kind, Runtime
+from tidegate.model.cluster import ClusterShape, Exposure
+from tidegate.model.component import NO_IMAGE, ImageRecipe, Kind, Runtime
 from tidegate.model.pins import Resource, Shape, Value
 
 T = TypeVar("T")
@@ -48,6 +49,20 @@ class MaxExtra:
 
 
 @dataclass(frozen=True)
+class TargetSpec:
+    """Where an environment lives. For `kubernetes`: `context` of the kubeconfig ("" for the current one), `namespace`
+    ("" for ORGANIZATION-ENVIRONMENT), `registry` that images are pushed to and pulled from ("" for the one that the
+    cluster announces), and `proxy`, the image of Envoy, pinned by digest, that stands before each instance of a service
+    ("" for none: then answers are not counted, and programs have to listen on all addresses)."""
+
+    kind: str = "local"
+    context: str = ""
+    namespace: str = ""
+    registry: str = ""
+    proxy: str = ""
+
+
+@dataclass(frozen=True)
 class EnvironmentSpec:
     """One environment. `components` are the names of those that are in it.
 
@@ -63,7 +78,7 @@ class EnvironmentSpec:
     components: frozenset[str] = frozenset()
     observe: int = 5
     max_errors: int = 100
-    target: str = "local"
+    target: TargetSpec = TargetSpec()
     env: tuple[tuple[str, Value], ...] = ()
     lineage: tuple[str, ...] = ()
     max_extra: MaxExtra = MaxExtra()
@@ -78,7 +93,8 @@ class ComponentSpec:
     All paths are relative to the root of the project, with forward slashes. `sources` are the folders and files that
     make up its inputs, `settings_files` the absolute path of the settings file of each environment it is in.
     `positions` tells where a key stands ("port", "needs.backend", "replicas.prod"), for messages.
-    `resources`: what each resource it uses is in each environment, run there or a URL.
+    `resources`: what each resource it uses is in each environment, run there or a URL. `cluster` is what holds where
+    it runs on Kubernetes (aliases included); there `expose` alone means a node port.
     """
 
     name: str
@@ -89,12 +105,14 @@ class ComponentSpec:
     sources: tuple[str, ...]
     build: str
     runtime: Runtime
+    image: ImageRecipe = NO_IMAGE
     settings: str | None = None
     replicas: PerEnvironment[int] = PerEnvironment()
     exposed: PerEnvironment[bool] = PerEnvironment()
     env: Mapping[str, PerEnvironment[Value]] = field(default_factory=dict)
     settings_files: Mapping[str, Path] = field(default_factory=dict)
     resources: Mapping[str, PerEnvironment[Resource | Value]] = field(default_factory=dict)
+    cluster: PerEnvironment[ClusterShape] = PerEnvironment()
     environments: Mapping[str, EnvironmentSpec] = field(default_factory=dict, repr=False, compare=False)
     positions: Mapping[str, Position] = field(default_factory=dict, repr=False, compare=False)
 
@@ -114,11 +132,18 @@ class ComponentSpec:
                 run[name] = resource
             elif resource is not None:
                 env[url_variable(name)] = resource
+        exposed = self.exposed.at(spec.lineage) or False
+        cluster = None
+        if spec.target.kind == "kubernetes":
+            cluster = self.cluster.at(spec.lineage) or ClusterShape()
+            if exposed and cluster.expose is Exposure.INSIDE:
+                cluster = replace(cluster, expose=Exposure.NODE_PORT)
         return Shape(
             self.replicas.at(spec.lineage) or 1,
-            self.exposed.at(spec.lineage) or False,
+            exposed,
             tuple(sorted(env.items(), key=lambda item: item[0])),
             tuple(sorted(run.items(), key=lambda item: item[0])),
+            cluster,
         )
 
     def settings_file(self, environment: str) -> Path | None:

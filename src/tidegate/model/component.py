@@ -130,16 +130,22 @@ class Release:
     by: str = ""
     at: float = 0.0
 
-    @property
-    def replaced(self) -> bool:
-        """Whether old instances have to stop before new ones start."""
+    def replaced(self, *, own_addresses: bool) -> bool:
+        """Whether old instances have to stop before new ones start. One port only keeps two from running at once,
+        unless instances have `own_addresses`."""
         runtime = self.runtime
-        return self.kind is Kind.WORKER or runtime.data or runtime.port is not None or not runtime.overlap
+        clash = runtime.port is not None and not own_addresses
+        return self.kind is Kind.WORKER or runtime.data or clash or not runtime.overlap
 
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A release in one format for one platform, named by its content. `location` is where it will run."""
+    """A release in one format for one platform, named by its content. `location` is where it will run.
+
+    The format `tree` is a folder of files, on a platform such as `linux-x86_64`. The format `image` is a container
+    image: `digest` is that of its manifest or index, `platform` such as `linux/amd64`, `location` is
+    `REGISTRY/NAME@sha256:…` of the registry that it was pushed to first.
+    """
 
     digest: str
     release: str
@@ -148,10 +154,38 @@ class Artifact:
     location: str
 
 
-def release_digest(*, component: str, kind: Kind, build: str, runtime: Runtime, sources: str) -> str:
+@dataclass(frozen=True, slots=True)
+class ImageRecipe:
+    """How a release becomes an image, where one is needed; part of the release's name where it says something.
+
+    One of: `ready`, an image that somebody else made, pinned by digest; `dockerfile`, relative to the root of the
+    project; `base`, pinned by digest, in which the build command runs. None of them: it cannot become an image.
+    `tool` is the program that builds ("" for the first that is found); that makes no difference to the name.
+    """
+
+    ready: str = ""
+    dockerfile: str = ""
+    base: str = ""
+    tool: str = ""
+
+
+NO_IMAGE = ImageRecipe()
+
+
+def release_digest(
+    *,
+    component: str,
+    kind: Kind,
+    build: str,
+    runtime: Runtime,
+    sources: str,
+    image: ImageRecipe = NO_IMAGE,
+) -> str:
     """The name of a release: `sources` is the digest of its files, `build` the build command ("" for none)."""
     named = runtime_to_json(runtime)
     named["health"] = list(named["health"].values())
+    if image.ready or image.dockerfile or image.base:
+        named["image"] = [image.ready, image.dockerfile, image.base]
     return digest("release", {"component": component, "kind": kind.value, "build": build, "sources": sources, **named})
 
 

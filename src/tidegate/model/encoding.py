@@ -13,6 +13,8 @@ from typing import Any, assert_never
 
 from tidegate.errors import StoreError
 from tidegate.model.address import EdgeAddress, GroupAddress, RunAddress
+from tidegate.model.cluster import cluster_to_json
+from tidegate.model.cluster_json import cluster_from_json
 from tidegate.model.component import RunKind, health_to_json
 from tidegate.model.digest import digest
 from tidegate.model.observed import RunState
@@ -55,17 +57,20 @@ from tidegate.model.strict import (
 
 
 def shape_to_json(shape: Shape) -> Json:
-    """`{"replicas", "exposed", "env"}`, with `resources` if it has any; a secret is `{"secret": REFERENCE}`."""
+    """`{"replicas", "exposed", "env"}`, with `resources` and `cluster` if it has any; a secret is
+    `{"secret": REFERENCE}`."""
     env = {name: {"secret": value.reference} if isinstance(value, Secret) else value for name, value in shape.env}
     found = {"replicas": shape.replicas, "exposed": shape.exposed, "env": env}
     if shape.resources:
         found["resources"] = {name: resource_to_json(resource) for name, resource in shape.resources}
+    if shape.cluster is not None:
+        found["cluster"] = cluster_to_json(shape.cluster)
     return found
 
 
 def shape_from_json(value: Any) -> Shape:
     """The reverse of `shape_to_json`; `env` and `resources` sorted by name."""
-    found = fields(value, "shape", "replicas exposed env", "resources")
+    found = fields(value, "shape", "replicas exposed env", "resources cluster")
     env = mapping(found["env"], "env")
     resources = mapping(found.get("resources", {}), "resources")
     return Shape(
@@ -73,29 +78,32 @@ def shape_from_json(value: Any) -> Shape:
         truth(found["exposed"], "exposed"),
         tuple((name, _env_value(env[name])) for name in sorted(env)),
         tuple((name, resource_from_json(resources[name])) for name in sorted(resources)),
+        cluster_from_json(found["cluster"]) if "cluster" in found else None,
     )
 
 
 def resource_to_json(resource: Resource) -> Json:
-    """Every field by its name."""
-    return {
+    """Every field by its name; `image` if it has one."""
+    found = {
         "run": resource.run,
         "url": resource.url,
         "health": health_to_json(resource.health),
         "data": resource.data,
         "grace": resource.grace,
     }
+    return found | ({"image": resource.image} if resource.image else {})
 
 
 def resource_from_json(value: Any) -> Resource:
     """The reverse of `resource_to_json`."""
-    found = fields(value, "resource", "run url health data grace")
+    found = fields(value, "resource", "run url health data grace", "image")
     return Resource(
         text(found["run"], "run"),
         text(found["url"], "url"),
         health_from_json(found["health"]),
         truth(found["data"], "data"),
         number(found["grace"], "grace"),
+        text(found.get("image", ""), "image"),
     )
 
 

@@ -91,7 +91,8 @@ class Observed:
 
     `urls` are the stable addresses of entries, component -> URL, for people to open and programs to call. `runs`
     outlive groups, releases and plain `down`, as data does. `memory_free` is how many bytes the place has left for
-    more instances, 0 where the target cannot tell.
+    more instances, 0 where the target cannot tell. `own_addresses`: each instance has an address of its own, so that
+    programs which can listen on one port only may run side by side.
     """
 
     environment: str
@@ -101,3 +102,4 @@ class Observed:
     runs: Mapping[RunAddress, ObservedRun] = field(default_factory=dict)
     resources: Mapping[str, ObservedResource] = field(default_factory=dict)
     memory_free: int = 0
+    own_addresses: bool = False

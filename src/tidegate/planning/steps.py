@@ -65,7 +65,11 @@ def replaces(scene: Scene, name: str) -> bool:
     if name in scene.chosen and not any(group.instances for group in scene.others(name)):
         return False
     pins = (scene.wanted[name], scene.current.get(name))
-    return any(scene.releases[pin.release].replaced for pin in pins if pin is not None)
+    return any(
+        scene.releases[pin.release].replaced(own_addresses=scene.observed.own_addresses)
+        for pin in pins
+        if pin is not None
+    )
 
 
 def steps_of(scene: Scene, part: Part, *, observe: int, max_errors: int, withdraw: bool) -> tuple[PlannedStep, ...]:

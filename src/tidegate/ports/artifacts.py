@@ -30,14 +30,6 @@ class Artifacts(Protocol):
         """Whether it lies complete where it has to; its files are not compared. Raises `ArtifactsUnreachable`."""
         ...
 
-    async def verify(self, artifact: Artifact) -> Path:
-        """The folder on this machine that it lies in, after every file was compared with what was built. One that is
-        shared is fetched first if it is not here, and made to run at this place.
-
-        Raises `ArtifactDamaged` if it is missing or differs, `ArtifactsUnreachable`, `ReleaseError`.
-        """
-        ...
-
     async def remove(self, artifact: Artifact) -> None:
         """Delete it where it lies (what was fetched of it is another, see `present`); harmless when it is gone.
 
@@ -56,6 +48,30 @@ class Artifacts(Protocol):
 
     def pruning(self) -> AbstractAsyncContextManager[Collection[str]]:
         """Hold off `use` by others, and get what those said who still live. Raises `ReleaseError`."""
+        ...
+
+
+class Trees(Artifacts, Protocol):
+    """Artifacts that are folders of files."""
+
+    async def verify(self, artifact: Artifact) -> Path:
+        """The folder on this machine that it lies in, after every file was compared with what was built. One that is
+        shared is fetched first if it is not here, and made to run at this place.
+
+        Raises `ArtifactDamaged` if it is missing or differs, `ArtifactsUnreachable`, `ReleaseError`.
+        """
+        ...
+
+
+class Images(Artifacts, Protocol):
+    """Artifacts that are container images."""
+
+    async def reference(self, artifact: Artifact, component: str) -> str:
+        """`REGISTRY/NAME@sha256:…` by which the nodes of the place pull it. Copied by its digest into the registry of
+        the place first if it is not there.
+
+        Raises `ArtifactDamaged` if it is nowhere any more, `ArtifactsUnreachable`.
+        """
         ...
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from tidegate.model.component import Artifact
+from tidegate.model.component import NO_IMAGE, Artifact, ImageRecipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,15 @@ class SourceState:
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What a build needs: `paths` that make up the inputs and `exclude` among them (relative to the root of the
-    checkout, forward slashes), `folder` where `command` runs ("" command: the sources are the artifact)."""
+    checkout, forward slashes), `folder` where `command` runs ("" command: the sources are the artifact), `image` how
+    it becomes an image."""
 
     component: str
     paths: tuple[str, ...]
     exclude: tuple[str, ...]
     folder: str
     command: str
+    image: ImageRecipe = NO_IMAGE
 
 
 class Builder(Protocol):
@@ -45,6 +47,7 @@ class Builder(Protocol):
     async def build(self, recipe: Recipe, release: str, on_line: Callable[[str], None]) -> Artifact:
         """Build a release at the place where it will run, or find it built; `on_line` gets what the build prints.
 
+        The format of the artifact is the builder's: a tree, or an image that is pushed to the registry of the place.
         Raises `BuildFailed`; then nothing is left but the log.
         """
         ...

@@ -81,6 +81,10 @@ class Event:
 class Store(Protocol):
     """Every method is one transaction. Raises `StoreError` when the store cannot be used."""
 
+    async def identity(self) -> str:
+        """Names this store among all stores, for ever: places that two could change tell them apart by it."""
+        ...
+
     async def environments(self) -> Sequence[EnvironmentRecord]:
         """All environments that ever had a claim, sorted by name."""
         ...

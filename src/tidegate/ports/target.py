@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.observed import Observed
-from tidegate.model.step import Step
+from tidegate.model.pins import Resource
+from tidegate.model.plan import Plan
+from tidegate.model.step import Start, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """The number of a claim. Targets refuse a step whose number is lower than one seen for its components."""
+    """The number of a claim. Targets refuse a step whose number is lower than one seen for its components.
+
+    `plan` and `holder` say for which plan, and which process, in case somebody else has to be told who was there.
+    """
 
     environment: str
     number: int
     components: tuple[str, ...]
+    plan: str = ""
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +131,60 @@ class KeepsOutput(Protocol):
 
     def output(self, run: RunAddress, *, follow: bool = False) -> AsyncIterator[str]:
         """The lines that a run printed, oldest first; with `follow` until it has ended, also if it has yet to begin."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Streams:
+    """What a command is connected to. `stdin` gives bytes until its end (None: nothing), `size` columns and rows of a
+    terminal if it is to have one, now and whenever it changes."""
+
+    stdout: Callable[[bytes], None]
+    stderr: Callable[[bytes], None]
+    stdin: AsyncIterator[bytes] | None = None
+    size: AsyncIterator[tuple[int, int]] | None = None
+
+
+@runtime_checkable
+class RunsInside(Protocol):
+    """Instances are elsewhere: a command of a person runs inside one of them (`tidegate exec`)."""
+
+    async def run_inside(self, group: GroupAddress, command: Sequence[str], streams: Streams) -> int:
+        """Run it in the first healthy instance, and give its exit status. Raises `TargetError`."""
+        ...
+
+
+@runtime_checkable
+class Preflights(Protocol):
+    """Can tell before the first change what would stand in its way."""
+
+    async def preflight(self, plan: Plan) -> None:
+        """Raises `TargetError` that names all that is missing at once: permissions, versions, room. Changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scenery:
+    """What an environment consists of when nothing moves: `groups` as they are started, where `entries` lead to, and
+    the `resources` that run there."""
+
+    environment: str
+    groups: tuple[Start, ...]
+    entries: Mapping[str, GroupAddress]
+    resources: Mapping[str, Resource]
+
+
+@runtime_checkable
+class Renders(Protocol):
+    """Makes objects that people can read and other tools can apply."""
+
+    async def render(self, scenery: Scenery) -> Sequence[Mapping[str, Any]]:
+        """The exact objects, in the order in which they can be applied; values of secrets are in none of them.
+
+        Raises `TargetError`, `ReleaseError`.
+        """
+        ...
+
+    async def permissions(self, environment: str) -> Sequence[Mapping[str, Any]]:
+        """The objects that give somebody the least that is needed to change this environment."""
         ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from sqlalchemy import Connection, insert, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -37,7 +39,7 @@ def bring_up(connection: Connection, found: int, where: str) -> None:
                 address=where,
             )
         metadata.create_all(connection, checkfirst=False)
-        connection.execute(insert(schema_version).values(version_num=str(VERSION)))
+        connection.execute(insert(schema_version).values(version_num=str(VERSION), store=uuid4().hex))
     elif found < VERSION:
         try:
             migrate(connection, found)

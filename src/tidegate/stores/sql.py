@@ -30,7 +30,7 @@ from tidegate.stores.dialect import CLOCK, insert_new, moment
 from tidegate.stores.failures import store_error
 from tidegate.stores.postgresql import POSTGRESQL_URL, open_postgresql, server_in_words
 from tidegate.stores.sqlite import WRITES, open_sqlite
-from tidegate.stores.tables import artifacts, environments, events, plans, releases
+from tidegate.stores.tables import artifacts, environments, events, plans, releases, schema_version
 
 T = TypeVar("T")
 SQLITE_URL = "sqlite:///"
@@ -67,6 +67,10 @@ class SqlStore:
         return cls(open_sqlite(path).execution_options(**{CLOCK: clock.now}), str(path))
 
     # Environments and revisions
+
+    async def identity(self) -> str:
+        """See `Store`."""
+        return str(await self._read(lambda c: c.execute(select(schema_version.c.store)).scalar()))
 
     async def environments(self) -> Sequence[EnvironmentRecord]:
         """See `Store`."""

@@ -25,7 +25,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = 2  # of all tables together; see `tidegate.stores.migrations`
+VERSION = 3  # of all tables together; see `tidegate.stores.migrations`
 
 metadata = MetaData()
 
@@ -126,9 +126,11 @@ events = Table(
 )
 
 # Which version the tables are of; one row. Laid out as Alembic wants it, under a name that no other program's has.
+# `store` names this store among all stores.
 schema_version = Table(
     "tidegate_version",
     metadata,
     Column("version_num", String(32), nullable=False),
+    Column("store", String(32), nullable=False, server_default=""),
     PrimaryKeyConstraint("version_num", name="tidegate_version_pkc"),
 )

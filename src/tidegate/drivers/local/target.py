@@ -50,7 +50,7 @@ from tidegate.model.step import (
     Verify,
     Withdraw,
 )
-from tidegate.ports.artifacts import Artifacts
+from tidegate.ports.artifacts import Trees
 from tidegate.ports.secrets import Secrets
 from tidegate.ports.target import Epoch, LogLine, Outcome, Surroundings
 
@@ -88,7 +88,7 @@ class LocalTarget:
         root: Path,
         state: Path,
         releases: ReleaseSource,
-        artifacts: Artifacts,
+        artifacts: Trees,
         secrets: Secrets,
         *,
         recovery: Callable[[str], Sequence[str]] | None = None,
