@@ -16,7 +16,7 @@ import shlex
 import sys
 import time
 
-import httpx
+import httpx2
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.resources.core_v1 import Namespace
@@ -81,9 +81,9 @@ def _up(layout: Layout) -> None:
 
 def _check(context: str) -> None:
     try:
-        client = Client(config=KubeConfig.from_env().get(context_name=context), timeout=httpx.Timeout(10))
+        client = Client(config=KubeConfig.from_env().get(context_name=context), timeout=httpx2.Timeout(10))
         client.get(Namespace, "default")
-    except (ApiError, ConfigError, httpx.HTTPError) as error:
+    except (ApiError, ConfigError, httpx2.HTTPError) as error:
         raise ClusterError(f"TIDEGATE_TEST_CONTEXT={context} does not answer: {error}") from error
     say(f"{context} answers")
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 from lightkube import ApiError, Client, KubeConfig, codecs
 from lightkube.core.resource import NamespacedResource
 from lightkube.resources.apps_v1 import Deployment
@@ -170,7 +170,7 @@ def _create_objects(client: Client, layout: Layout, references: dict[str, str]) 
 
 
 def _client(layout: Layout) -> Client:
-    return Client(config=KubeConfig.from_file(layout.kubeconfig), timeout=httpx.Timeout(10))
+    return Client(config=KubeConfig.from_file(layout.kubeconfig), timeout=httpx2.Timeout(10))
 
 
 def _exists(client: Client, kind: type[NamespacedResource], name: str, namespace: str) -> bool:
@@ -189,7 +189,7 @@ def _dns_ready(client: Client) -> bool:
 
 
 def _status(url: str) -> int:
-    return httpx.get(url, timeout=5).status_code
+    return httpx2.get(url, timeout=5).status_code
 
 
 def _until(layout: Layout, what: str, holds: Callable[[], bool], limit: float) -> None:
@@ -198,7 +198,7 @@ def _until(layout: Layout, what: str, holds: Callable[[], bool], limit: float) -
         try:
             if holds():
                 return
-        except (ApiError, httpx.HTTPError) as error:
+        except (ApiError, httpx2.HTTPError) as error:
             failure = f" ({type(error).__name__}: {error})"
         if not alive(layout) or time.monotonic() > limit:
             why = "in time" if alive(layout) else "since the first process ended"

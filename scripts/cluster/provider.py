@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 
-import httpx
+import httpx2
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.models.core_v1 import (
     HostPathVolumeSource,
@@ -39,7 +39,7 @@ def main(layout: Layout) -> None:
             _remove_released(client, layout)
             _provide_volumes(client, layout)
             _provide_addresses(client, layout)
-        except (ApiError, httpx.HTTPError, OSError) as error:
+        except (ApiError, httpx2.HTTPError, OSError) as error:
             print(f"{type(error).__name__}: {error}", flush=True)
         time.sleep(SECONDS)
 
