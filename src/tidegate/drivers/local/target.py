@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from tidegate.drivers.local import runs
 from tidegate.drivers.local.agent.state import FORMAT
@@ -29,9 +29,10 @@ from tidegate.drivers.local.protocol import (
     resource_to_json,
     start_to_json,
 )
+from tidegate.drivers.releases import ReleaseSource
 from tidegate.errors import ArtifactDamaged, ReleaseError, SecretError, StepFailed, TargetError, TidegateError
 from tidegate.model.address import GroupAddress, RunAddress
-from tidegate.model.component import Artifact, Kind, Release
+from tidegate.model.component import Kind
 from tidegate.model.observed import Observed, ObservedRun, RunState
 from tidegate.model.pins import Secret
 from tidegate.model.step import (
@@ -57,22 +58,6 @@ from tidegate.ports.target import Epoch, LogLine, Outcome, Surroundings
 FROM_CALLER = ("PATH", "HOME", "LANG")
 """All that instances have of the caller's environment."""
 FOLLOW = 0.2
-
-
-class ReleaseSource(Protocol):
-    """Where releases are looked up; the store is one."""
-
-    async def release(self, digest: str) -> Release:
-        """Raises `NotInStore`."""
-        ...
-
-    async def artifacts(self, release: str) -> Sequence[Artifact]:
-        """All artifacts of a release."""
-        ...
-
-    async def blob(self, digest: str) -> bytes:
-        """Raises `NotInStore`."""
-        ...
 
 
 class LocalTarget:
