@@ -9,11 +9,11 @@ BUNDLES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt
 CERTIFICATES := $(if $(wildcard $(BUNDLES)),UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS:-true})
 
 .DEFAULT_GOAL := help
-.PHONY: help install preflight demo demo-stop test faults lint bench clean
+.PHONY: help install preflight demo demo-stop test faults cluster cluster-stop test-kubernetes lint bench clean
 
 help: ## this list
 	@echo "make TARGET, where TARGET is:"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 preflight: ## say what this machine lacks, and the command that gets it
 	@sh scripts/preflight.sh >/dev/null && echo "nothing is missing"
@@ -45,7 +45,16 @@ test: $(STAMP) ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 faults: $(STAMP) ## what takes minutes: kills at every point, long races, 10,000 fuzzed manifests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m exhaustive $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'exhaustive and not kubernetes' $(ARGS)
+
+cluster: $(STAMP) ## a real Kubernetes on this machine, for tests; or the one that TIDEGATE_TEST_CONTEXT names
+	@$(BIN)/python -m scripts.cluster up $(CLUSTER)
+
+cluster-stop: ## end the cluster, and remove its folder
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m scripts.cluster stop $(CLUSTER); else echo "nothing is installed, so nothing runs"; fi
+
+test-kubernetes: $(STAMP) ## the tests that need the cluster
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'kubernetes and not exhaustive' tests/kubernetes $(ARGS)
 
 lint: $(STAMP) ## style, formatting, types, layers
 	$(BIN)/ruff check $(SOURCES)
