@@ -13,7 +13,7 @@ CERTIFICATES := $(if $(wildcard $(BUNDLES)),UV_SYSTEM_CERTS=$${UV_SYSTEM_CERTS:-
 
 help: ## this list
 	@echo "make TARGET, where TARGET is:"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1 \t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 preflight: ## say what this machine lacks, and the command that gets it
 	@sh scripts/preflight.sh >/dev/null && echo "nothing is missing"
