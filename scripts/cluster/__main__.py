@@ -20,7 +20,6 @@ import httpx2
 from lightkube import ApiError, Client, KubeConfig
 from lightkube.core.exceptions import ConfigError
 from lightkube.resources.core_v1 import Namespace
-
 from scripts.cluster import binaries, bringup
 from scripts.cluster.layout import DEFAULT_NAME, ClusterError, Layout, cache_folder, locked, running
 
@@ -46,7 +45,9 @@ def main() -> None:
         _environment(arguments.name)
         return
     if os.geteuid() != 0:
-        raise ClusterError("only root can start a cluster; or set TIDEGATE_TEST_CONTEXT to a context of your kubeconfig")
+        raise ClusterError(
+            "only root can start a cluster; or set TIDEGATE_TEST_CONTEXT to a context of your kubeconfig"
+        )
     with locked(arguments.name) as layout:
         match arguments.command:
             case "up":
@@ -60,7 +61,7 @@ def main() -> None:
 
 def say(line: str) -> None:
     """For who waits."""
-    print(line, flush=True)  # noqa: T201 - a program's output
+    print(line, flush=True)
 
 
 def _up(layout: Layout) -> None:
@@ -81,8 +82,9 @@ def _up(layout: Layout) -> None:
 
 def _check(context: str) -> None:
     try:
-        client = Client(config=KubeConfig.from_env().get(context_name=context), timeout=httpx2.Timeout(10))
-        client.get(Namespace, "default")
+        config = KubeConfig.from_env().get(context_name=context)
+        with Client(config=config, timeout=httpx2.Timeout(10)) as client:
+            client.get(Namespace, "default")
     except (ApiError, ConfigError, httpx2.HTTPError) as error:
         raise ClusterError(f"TIDEGATE_TEST_CONTEXT={context} does not answer: {error}") from error
     say(f"{context} answers")

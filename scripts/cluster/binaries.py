@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.cluster.layout import COREDNS, KUBERNETES, SOURCES, ClusterError, cache_folder
@@ -39,19 +40,34 @@ STAMPS = f"-X {VERSION}.gitVersion=v{KUBERNETES} -X {VERSION}.gitMajor=1 -X {VER
 BUILD_SECONDS = 1800
 
 
+@dataclass(frozen=True)
+class Program:
+    """One to build: `module` is a folder of `go/`, whose go.mod and go.sum lock all that goes into it."""
+
+    name: str
+    module: str
+    package: str
+    version: str
+
+
 def get(say: Callable[[str], None]) -> None:
     """Everything that is not there yet. Raises `ClusterError` when it cannot be had."""
     _install_packages(say)
     folder = cache_folder() / "bin"
     folder.mkdir(parents=True, exist_ok=True)
-    for program in KUBERNETES_PROGRAMS:
-        _build(folder, program, "kubernetes", f"k8s.io/kubernetes/cmd/{program}", KUBERNETES, say)
-    _build(folder, "coredns", "coredns", "github.com/coredns/coredns", COREDNS, say)
-    _build(folder, "pause", "pause", ".", "1", say)
+    programs = [
+        Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", KUBERNETES) for name in KUBERNETES_PROGRAMS
+    ]
+    programs += [
+        Program("coredns", "coredns", "github.com/coredns/coredns", COREDNS),
+        Program("pause", "pause", ".", "1"),
+    ]
+    for program in programs:
+        _build(folder, program, say)
 
 
 def _install_packages(say: Callable[[str], None]) -> None:
-    """With apt-get. Services that a package would start are refused, as they are on no business of a test's."""
+    """With apt-get. No service that a package brings is started."""
     missing = [package for package, brings in PACKAGES.items() if not Path(brings).exists()]
     if not missing:
         return
@@ -75,20 +91,21 @@ def _install_packages(say: Callable[[str], None]) -> None:
     say(f"installed {' '.join(missing)}: {time.monotonic() - begun:.0f} s")
 
 
-def _build(folder: Path, program: str, module: str, package: str, version: str, say: Callable[[str], None]) -> None:
-    built, stamp = folder / program, folder / f"{program}.version"
-    if built.exists() and stamp.exists() and stamp.read_text() == version:
+def _build(folder: Path, program: Program, say: Callable[[str], None]) -> None:
+    built, stamp = folder / program.name, folder / f"{program.name}.version"
+    if built.exists() and stamp.exists() and stamp.read_text() == program.version:
         return
     if shutil.which("go") is None:
-        raise ClusterError(f"{program} {version} cannot be built: there is no go on PATH")
-    say(f"building {program} {version}")
+        raise ClusterError(f"{program.name} {program.version} cannot be built: there is no go on PATH")
+    say(f"building {program.name} {program.version}")
     begun = time.monotonic()
-    part = folder / f".{program}.part"
-    command = ["go", "build", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {STAMPS}", "-o", str(part), package]
-    _run(command, SOURCES / "go" / module, {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}, BUILD_SECONDS)
+    part = folder / f".{program.name}.part"
+    flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {STAMPS}"]
+    command = ["go", "build", *flags, "-o", str(part), program.package]
+    _run(command, SOURCES / "go" / program.module, {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"}, BUILD_SECONDS)
     part.replace(built)
-    stamp.write_text(version)
-    say(f"built {program}: {time.monotonic() - begun:.0f} s")
+    stamp.write_text(program.version)
+    say(f"built {program.name}: {time.monotonic() - begun:.0f} s")
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], seconds: float) -> None:

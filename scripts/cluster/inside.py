@@ -31,7 +31,7 @@ def main(name: str, slot: int) -> None:
     for part in parts(layout):
         begun = time.monotonic()
         running[_start(layout, part)] = part
-        _until_ready(layout, part, running)
+        _until_ready(part, running)
         print(f"{part.name}: {time.monotonic() - begun:.1f} s", flush=True)
     while True:
         _restart_one(layout, running)
@@ -61,7 +61,7 @@ def _start(layout: Layout, part: Part) -> int:
         ).pid
 
 
-def _until_ready(layout: Layout, part: Part, running: dict[int, Part]) -> None:
+def _until_ready(part: Part, running: dict[int, Part]) -> None:
     limit = time.monotonic() + READY_SECONDS
     while part.ready is not None and not _answers(part.ready):
         if time.monotonic() > limit:

@@ -280,7 +280,7 @@ def remove_cgroups(layout: Layout) -> None:
     """What the pods left; nothing runs in them any more."""
     for folder in cgroups(layout):
         for below, _, _ in os.walk(folder, topdown=False):
-            os.rmdir(below)
+            Path(below).rmdir()
 
 
 def missing_programs() -> list[str]:

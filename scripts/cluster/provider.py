@@ -23,7 +23,6 @@ from lightkube.models.core_v1 import (
 )
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import PersistentVolume, PersistentVolumeClaim, Service
-
 from scripts.cluster.layout import Layout
 
 CLASS = "standard"
@@ -33,7 +32,7 @@ SECONDS = 0.5
 
 def main(layout: Layout) -> None:
     """Until it is killed. What goes wrong is written to its log and tried again."""
-    client = Client(config=KubeConfig.from_file(layout.kubeconfig), field_manager="provider")
+    client = Client(config=KubeConfig.from_file(layout.kubeconfig), field_manager="provider", trust_env=False)
     while True:
         try:
             _remove_released(client, layout)
