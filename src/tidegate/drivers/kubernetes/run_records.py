@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.drivers.kubernetes.names import ASSUMED, PIN, RUN_ADDRESS, fit
 from tidegate.errors import StoreError, TargetError
 from tidegate.model.address import RunAddress
 from tidegate.model.encoding import pin_from_json, run_address_from_json
@@ -21,13 +22,10 @@ from tidegate.model.pins import Pin
 
 Json = dict[str, Any]
 
-RUN = "tidegate.dev/run"  # annotation: the run's address as JSON
-PIN = "tidegate.dev/pin"  # annotation: what it ran with
 ATTEMPT = "tidegate.dev/attempt"  # annotation: the number of the attempt, from 1
 UNDOES = "tidegate.dev/undoes"  # annotation, "true": this attempt takes the run back
-ASSUMED = "tidegate.dev/assumed"  # annotation: what a person said, a `RunState` or `NEVER`
 ENDED = "tidegate.dev/ended"  # annotation: JSON of `Ending`, where its pod told more than the Job does
-NEVER = "never"
+NEVER = "never"  # value of `ASSUMED`, besides those of `RunState`
 JOB_NAME = "batch.kubernetes.io/job-name"  # label that the Job controller gives to pods
 
 SIGNALS = range(129, 193)
@@ -116,7 +114,7 @@ def book(jobs: Iterable[Json], pods: Iterable[Json]) -> Book:
         newest[pod["metadata"].get("labels", {}).get(JOB_NAME, "")] = pod
     found: dict[RunAddress, list[Attempt]] = {}
     for job in jobs:
-        if RUN in job["metadata"].get("annotations", {}):
+        if RUN_ADDRESS in job["metadata"].get("annotations", {}):
             attempt = read(job, newest.get(job["metadata"]["name"]))
             found.setdefault(attempt.run, []).append(attempt)
     return Book({run: sorted(attempts, key=lambda attempt: attempt.number) for run, attempts in found.items()})
@@ -133,7 +131,7 @@ def read(job: Json, pod: Json | None) -> Attempt:
     try:
         return Attempt(
             name,
-            run_address_from_json(json.loads(notes[RUN])),
+            run_address_from_json(json.loads(notes[RUN_ADDRESS])),
             int(notes[ATTEMPT]),
             notes.get(UNDOES) == "true",
             pin_from_json(json.loads(notes[PIN])),
@@ -167,6 +165,11 @@ def ending(job: Json, pod: Json | None) -> Ending:
     if job["spec"].get("suspend"):
         return Ending(None)
     return Ending(RunState.RUNNING)
+
+
+def attempt_name(run: RunAddress, number: int) -> str:
+    """Of the Job of an attempt."""
+    return fit(f"{run.name}-{number}")
 
 
 def ending_to_text(said: Ending) -> str:
