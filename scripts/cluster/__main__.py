@@ -23,7 +23,7 @@ from lightkube.resources.core_v1 import Namespace
 from scripts.cluster import binaries, bringup
 from scripts.cluster.layout import DEFAULT_NAME, ClusterError, Layout, cache_folder, locked, running
 
-LIVING_SECONDS = 60.0
+LIVING_SECONDS = 60.0  # for one whose parts were just started again
 
 
 def main() -> None:

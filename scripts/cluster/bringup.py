@@ -10,12 +10,12 @@ import string
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 from lightkube import ApiError, Client, KubeConfig, codecs
-from lightkube.core.resource import NamespacedResource
 from lightkube.resources.apps_v1 import Deployment
 from lightkube.resources.core_v1 import Namespace, Node, ServiceAccount
 from scripts.cluster import credentials, images
@@ -26,6 +26,22 @@ READY_SECONDS = 180.0
 END_SECONDS = 30.0
 
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is waited for, and whose logs tell why it does not come."""
+
+    name: str
+    parts: tuple[str, ...] = ()
+
+
+NETWORK = Condition("the cluster has its own network")
+REGISTRY = Condition("the registry answers", ("registry",))
+API = Condition("the API server answers", ("etcd", "kube-apiserver"))
+CONTROLLERS = Condition("namespaces have their service account", ("kube-controller-manager",))
+NODE = Condition("the node is ready", ("containerd", "kubelet"))
+NAMES = Condition("names resolve", ("containerd", "kube-proxy", "kubelet"))
 
 
 def alive(layout: Layout) -> bool:
@@ -41,13 +57,12 @@ def wait_until_ready(layout: Layout, seconds: float = READY_SECONDS) -> None:
     """Until pods run and names resolve. Raises `ClusterError` when that takes longer."""
     limit = time.monotonic() + seconds
     client = _client(layout)
-    waiting = [
-        ("the API server answers", lambda: client.get(Namespace, "default") is not None),
-        ("namespaces have their service account", lambda: _exists(client, ServiceAccount, "default", "default")),
-        ("the node is ready", lambda: _node_ready(client, layout)),
-        ("names resolve", lambda: _dns_ready(client)),
-    ]
-    for what, holds in waiting:
+    for what, holds in (
+        (API, lambda: client.get(Namespace, "default") is not None),
+        (CONTROLLERS, lambda: client.get(ServiceAccount, "default", namespace="default") is not None),
+        (NODE, lambda: _node_ready(client, layout)),
+        (NAMES, lambda: _dns_ready(client)),
+    ):
         _until(layout, what, holds, limit)
 
 
@@ -64,13 +79,13 @@ def start(layout: Layout, say: Say) -> None:
     _first_process(layout)
     _connect(layout)
     limit = time.monotonic() + READY_SECONDS
-    _until(layout, "the registry answers", lambda: _status(f"http://{layout.registry}/v2/") == 200, limit)
+    _until(layout, REGISTRY, lambda: _status(f"http://{layout.registry}/v2/") == 200, limit)
     timer.done("registry")
     references = {image.name: images.push(image, layout.registry) for image in images.wanted()}
     layout.images.write_text(json.dumps(references, indent=2))
     timer.done("images")
     client = _client(layout)
-    _until(layout, "the API server answers", lambda: client.get(Namespace, "kube-public") is not None, limit)
+    _until(layout, API, lambda: client.get(Namespace, "kube-public") is not None, limit)
     timer.done("API server")
     _create_objects(client, layout, references)
     wait_until_ready(layout)
@@ -111,12 +126,13 @@ def stop(layout: Layout) -> None:
         shutil.rmtree(layout.folder)
 
 
-def last_lines(layout: Layout, lines: int = 15) -> str:
-    """The ends of all logs, for who has to find out why it does not work."""
+def last_lines(layout: Layout, parts: Collection[str] = (), lines: int = 15) -> str:
+    """The ends of the logs of those parts, or of all, for who has to find out why it does not work."""
     ends = []
     for log in sorted(layout.logs.glob("*")):
-        end = log.read_text(errors="replace").splitlines()[-lines:]
-        ends.append("\n".join([f"--- {log}", *end]))
+        if log.name in parts or not parts:
+            end = log.read_text(errors="replace").splitlines()[-lines:]
+            ends += [f"--- {log}", *(line[:300] for line in end)]
     return "\n".join(ends)
 
 
@@ -143,7 +159,7 @@ def _connect(layout: Layout) -> None:
     own = Path("/proc/self/ns/net").readlink()
     _until(
         layout,
-        "the cluster has its own network",
+        NETWORK,
         lambda: Path(f"/proc/{pid}/ns/net").readlink() != own,
         time.monotonic() + END_SECONDS,
     )
@@ -172,10 +188,6 @@ def _client(layout: Layout) -> Client:
     return Client(config=KubeConfig.from_file(layout.kubeconfig), timeout=httpx2.Timeout(10), trust_env=False)
 
 
-def _exists(client: Client, kind: type[NamespacedResource], name: str, namespace: str) -> bool:
-    return client.get(kind, name, namespace=namespace) is not None
-
-
 def _node_ready(client: Client, layout: Layout) -> bool:
     status = client.get(Node, layout.name).status
     conditions = status.conditions or [] if status else []
@@ -191,7 +203,7 @@ def _status(url: str) -> int:
     return httpx2.get(url, timeout=5, trust_env=False).status_code
 
 
-def _until(layout: Layout, what: str, holds: Callable[[], bool], limit: float) -> None:
+def _until(layout: Layout, what: Condition, holds: Callable[[], bool], limit: float) -> None:
     while True:
         failure = ""
         try:
@@ -201,7 +213,7 @@ def _until(layout: Layout, what: str, holds: Callable[[], bool], limit: float) -
             failure = f" ({type(error).__name__}: {error})"
         if not alive(layout) or time.monotonic() > limit:
             why = "in time" if alive(layout) else "since the first process ended"
-            raise ClusterError(f"not so {why}: {what}{failure}\n{last_lines(layout)}")
+            raise ClusterError(f"not so {why}: {what.name}{failure}\n{last_lines(layout, ('first', *what.parts))}")
         time.sleep(0.2)
 
 

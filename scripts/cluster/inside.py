@@ -49,16 +49,19 @@ def _restart_one(layout: Layout, running: dict[int, Part]) -> None:
 
 
 def _start(layout: Layout, part: Part) -> int:
-    with (layout.logs / part.name).open("ab") as log:
-        return subprocess.Popen(
+    # Not `subprocess`: whenever it starts a process it takes away the ends of those that it started before.
+    with (layout.logs / part.name).open("ab") as log, Path(os.devnull).open("rb") as nothing:
+        return os.posix_spawnp(
+            part.command[0],
             part.command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=Path.cwd(),
-            env=os.environ | {"HOME": "/root"},
-            start_new_session=True,
-        ).pid
+            os.environ,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 1),
+                (os.POSIX_SPAWN_DUP2, log.fileno(), 2),
+            ],
+            setsid=True,
+        )
 
 
 def _until_ready(part: Part, running: dict[int, Part]) -> None:
