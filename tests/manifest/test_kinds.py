@@ -63,7 +63,7 @@ def test_a_task_is_read_as_written(tmp_path: Path) -> None:
 
 
 def test_a_service_with_data_and_one_that_never_overlaps(tmp_path: Path) -> None:
-    """`data` and `overlap` are taken as written; a fixed port never overlaps, without a word."""
+    """`data` and `overlap` are taken as written; a fixed port overlaps where instances have addresses of their own."""
     files = {
         "tidegate.yaml": TOP,
         "a/service.yaml": "run: x\ndata: true\n",
@@ -73,7 +73,7 @@ def test_a_service_with_data_and_one_that_never_overlaps(tmp_path: Path) -> None
     }
     runtimes = {name: one.runtime for name, one in loaded(tmp_path, files).components.items()}
     assert runtimes["a"].data
-    assert {name: one.overlap for name, one in runtimes.items() if name != "a"} == {"b": False, "c": False, "d": True}
+    assert {name: one.overlap for name, one in runtimes.items() if name != "a"} == {"b": False, "c": True, "d": True}
 
 
 MISTAKES: dict[str, tuple[str, str, int, int, str, str]] = {

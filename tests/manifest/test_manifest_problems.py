@@ -104,7 +104,7 @@ TOP_MISTAKES = {
     "team unknown": ("environments:\n  dev: {teams: [acne]}\n", "unknown team 'acne'", "Did you mean acme?"),
     "isolation unknown": ("environments:\n  dev: {isolation: strong}\n", "cannot be 'strong'", "logical"),
     "isolation": ("environments:\n  dev: {isolation: network}\n", "the target local cannot enforce", "logical"),
-    "target": ("environments:\n  dev: {target: kubernetes}\n", "'target' cannot be 'kubernetes'", "local"),
+    "target": ("environments:\n  dev: {target: kubernets}\n", "'target' cannot be 'kubernets'", "mean kubernetes?"),
     "observe": ("environments:\n  dev: {observe: 500ms}\n", "whole seconds", "5s"),
     "max_errors": ("environments:\n  dev: {max_errors: 200%}\n", "must be a percentage", "0.5%"),
     "environment name": ("environments:\n  Dev: {}\n", "cannot be the name of an environment", "a-z"),

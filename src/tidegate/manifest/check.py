@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from tidegate.errors import Problem
 from tidegate.manifest.cycles import cycles
 from tidegate.manifest.fields import meant
+from tidegate.manifest.fitting import fit
 from tidegate.manifest.models import ComponentSpec, EnvironmentSpec
 from tidegate.manifest.organization import FILE, Organization
 from tidegate.manifest.reader import Report, TooManyProblems
@@ -23,6 +24,7 @@ class Assembled:
     environments: Mapping[str, EnvironmentSpec]
     components: Mapping[str, ComponentSpec]
     problems: tuple[Problem, ...]
+    notes: tuple[Problem, ...]
 
 
 def assemble(organization: Organization, specs: Iterable[ComponentSpec], unreadable: frozenset[str]) -> Assembled:
@@ -47,8 +49,9 @@ def assemble(organization: Organization, specs: Iterable[ComponentSpec], unreada
     _check_resources(organization, components, environments, problems)
     _check_ports(components, environments, problems)
     _check_variables(organization, components, environments, problems)
+    fitted = fit(organization, components, environments)
     settled = {name: replace(spec, environments=environments) for name, spec in components.items()}
-    return Assembled(environments, settled, tuple(problems))
+    return Assembled(environments, settled, (*problems, *fitted.problems), fitted.notes)
 
 
 def _with_components(
@@ -144,7 +147,7 @@ def _check_resources(
 def _check_ports(
     components: Mapping[str, ComponentSpec], environments: Mapping[str, EnvironmentSpec], problems: list[Problem]
 ) -> None:
-    """A fixed port belongs to one instance on the whole machine."""
+    """A fixed port belongs to one instance on the whole machine; in a cluster each has addresses of its own."""
     owners: dict[int, ComponentSpec] = {}
     fix = "Let it listen on $PORT and remove port:."
     for spec in components.values():
@@ -152,7 +155,7 @@ def _check_ports(
         if port is None:
             continue
         at = spec.position("port")
-        homes = [one for one in environments.values() if spec.name in one.components]
+        homes = [one for one in environments.values() if spec.name in one.components and one.target.kind == "local"]
         for environment in homes:
             count = spec.replicas.at(environment.lineage) or 1
             if count > 1:
@@ -163,10 +166,11 @@ def _check_ports(
             names = ", ".join(one.name for one in homes)
             message = f"{spec.name} listens on the fixed port {port} in several environments of this machine: {names}"
             problems.append(Problem(spec.manifest, *at, message, f"{fix} Or let it into one environment only."))
-        if port in owners:
+        if homes and port in owners:
             message = f"{spec.name} listens on the fixed port {port}, as {owners[port].name} does"
             problems.append(Problem(spec.manifest, *at, message, fix))
-        owners.setdefault(port, spec)
+        if homes:
+            owners.setdefault(port, spec)
 
 
 def _check_variables(

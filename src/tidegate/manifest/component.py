@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from posixpath import basename, dirname
 
+from tidegate.manifest.cluster import read_cluster
 from tidegate.manifest.fields import (
     NAME,
     NAME_RULE,
@@ -21,6 +22,7 @@ from tidegate.manifest.fields import (
     whole,
 )
 from tidegate.manifest.health import read_health
+from tidegate.manifest.image import brings_its_command, read_image
 from tidegate.manifest.models import ComponentSpec, PerEnvironment, Position
 from tidegate.manifest.organization import Organization
 from tidegate.manifest.reader import Node, Report, Scalar, Table
@@ -29,10 +31,11 @@ from tidegate.model.component import Hook, Kind, Runtime
 from tidegate.model.pins import Value
 
 FILES: Mapping[str, Kind] = {f"{kind}.yaml": kind for kind in Kind}
-_ALL = ("name", "team", "build", "run", "needs", "env", "settings", "sources")
+_ALL = ("name", "team", "build", "run", "needs", "env", "settings", "sources", "image", "kubernetes")
 KEYS: Mapping[Kind, tuple[str, ...]] = {
     Kind.SERVICE: (
         *_ALL, "replicas", "health", "verify", "expose", "port", "drain", "grace", "before", "after", "data", "overlap",
+        "aliases",
     ),
     Kind.WORKER: (*_ALL, "replicas", "health", "grace", "before", "after", "data"),
     Kind.TASK: (*_ALL, "retry", "timeout"),
@@ -44,12 +47,14 @@ _HOOK = "a task changes data by itself; a release with instances has this"
 REFUSED: Mapping[Kind, Mapping[str, str]] = {
     Kind.SERVICE: dict.fromkeys(("retry", "timeout"), "it belongs into before:, after: or task.yaml"),
     Kind.WORKER: {
-        **dict.fromkeys(("port", "expose", "verify", "drain"), _NO_ADDRESS),
+        **dict.fromkeys(("port", "expose", "verify", "drain", "aliases"), _NO_ADDRESS),
         "overlap": "the old instances of a worker always stop before new ones start",
         **dict.fromkeys(("retry", "timeout"), "it belongs into before:, after: or task.yaml"),
     },
     Kind.TASK: {
-        **dict.fromkeys(("replicas", "health", "verify", "expose", "port", "drain", "grace", "data", "overlap"), _ONCE),
+        **dict.fromkeys(
+            ("replicas", "health", "verify", "expose", "port", "drain", "grace", "data", "overlap", "aliases"), _ONCE
+        ),
         **dict.fromkeys(("before", "after"), _HOOK),
     },
 }
@@ -63,7 +68,8 @@ def read_component(table: Table, kind: Kind, known: Organization, report: Report
     folder = dirname(report.file) or "."
     fields = Fields(table, KEYS[kind], f"{kind}.yaml", report, REFUSED[kind])
     environments = None if known.environments is None else known.environments.keys()
-    fields.require("run", "Write the command that starts it, such as run: python -m app")
+    if not brings_its_command(fields):
+        fields.require("run", "Write the command that starts it, such as run: python -m app")
     positions: dict[str, Position] = {key: fields.position(key) for key in table.entries}
     needs = fields.names("needs", "[backend]") or []
     positions.update((f"needs.{need.text}", (need.line, need.column)) for need in needs)
@@ -97,11 +103,15 @@ def read_component(table: Table, kind: Kind, known: Organization, report: Report
         sources=_sources(fields, folder, positions, report),
         build=fields.text("build") or "",
         runtime=runtime,
+        image=read_image(fields, folder, positions, report),
         settings=_settings(fields, folder, report),
         replicas=replicas,
         exposed=exposed,
-        env=_env(fields, {url_variable(need.text): need.text for need in needs}, environments, report),
+        env=_env(fields, {url_variable(need.text): need.text for need in needs}, environments, positions, report),
         resources=dict(sorted(resources.items())),
+        cluster=read_cluster(
+            fields, kind, None if environments is None else known.specs, positions, report, data=runtime.data
+        ),
         positions=positions,
     )
 
@@ -119,7 +129,8 @@ def _with_instances(runtime: Runtime, fields: Fields, report: Report, *, address
 
 
 def _with_address(runtime: Runtime, fields: Fields, report: Report) -> Runtime:
-    """With what services alone have. Old and new cannot both listen on a fixed port, or write into one folder."""
+    """With what services alone have. Old and new cannot both listen on a fixed port (but where instances have addresses
+    of their own), or write into one folder."""
     port = fields.whole("port", 1, 65_535)
     overlap = fields.flag("overlap")
     if overlap and port is not None:
@@ -133,7 +144,7 @@ def _with_address(runtime: Runtime, fields: Fields, report: Report) -> Runtime:
         verify=fields.text("verify"),
         port=port,
         drain=fields.duration("drain", runtime.drain),
-        overlap=overlap is not False and port is None,
+        overlap=overlap is not False,
     )
 
 
@@ -235,7 +246,11 @@ def _exposed(fields: Fields, environments: Collection[str] | None, report: Repor
 
 
 def _env(
-    fields: Fields, taken: Mapping[str, str], environments: Collection[str] | None, report: Report
+    fields: Fields,
+    taken: Mapping[str, str],
+    environments: Collection[str] | None,
+    positions: dict[str, Position],
+    report: Report,
 ) -> dict[str, PerEnvironment[Value]]:
     env: dict[str, PerEnvironment[Value]] = {}
 
@@ -244,6 +259,10 @@ def _env(
 
     for name, entry in fields.tables("env", "{LOG_LEVEL: info}"):
         check_variable(name, entry, report)
+        positions[f"env.{name}"] = (entry.line, entry.column)
+        if isinstance(entry.value, Table):
+            inner = entry.value.entries.items()
+            positions.update((f"env.{name}.{key}", (one.line, one.column)) for key, one in inner)
         if name in taken:
             message = f"{name!r} cannot be set: it holds the address of {taken[name]}"
             report.add(entry, message, f"Remove it, or take {taken[name]} out of needs:.")

@@ -14,6 +14,7 @@ from tidegate.manifest.fields import (
     check_variable,
     describe,
     meant,
+    one_of,
     shares,
     size,
     text,
@@ -22,6 +23,7 @@ from tidegate.manifest.fields import (
 )
 from tidegate.manifest.models import EnvironmentSpec, MaxExtra, TargetSpec, Team
 from tidegate.manifest.reader import Entry, Report, Scalar, Table
+from tidegate.manifest.target import TARGETS, check_targets, read_target
 from tidegate.model.pins import Value
 
 KEYS = (
@@ -30,7 +32,6 @@ KEYS = (
 )  # fmt: skip
 MAX_EXTRA_KEYS = ("instances", "memory")
 ISOLATION = ("logical", "server", "network", "account", "zone", "region")
-TARGETS: Mapping[str, tuple[str, ...]] = {"local": ("logical",)}  # target -> the isolation it can enforce
 RESERVED = ("default", "secret")  # keys of the tables that give one value per environment
 MAX_ENVIRONMENTS = 1000
 MOST_INSTANCES = 100_000
@@ -58,7 +59,9 @@ class EnvironmentDraft:
     isolation: Scalar | None = None
     observe: int | None = None
     max_errors: int | None = None
-    target: str | None = None
+    target: TargetSpec | None = None
+    target_at: tuple[int, int] = (1, 1)
+    target_sure: bool = True  # False: it is written, and could not be read
     env: dict[str, tuple[Value, Entry]] = field(default_factory=dict)
     max_extra: MaxExtra | None = None
     store: Value | None = None
@@ -109,7 +112,8 @@ def _read_environment(draft: EnvironmentDraft, table: Table, report: Report) -> 
         teams = fields.names("teams", "[search]")
         if components is not None or teams is not None:
             draft.selection = Selection(tuple(components or ()), tuple(teams or ()))
-    draft.isolation = _one_of(fields, "isolation", ISOLATION, report)
+    if entry := fields.entry("isolation"):
+        draft.isolation = one_of(entry.value, "isolation", ISOLATION, report)
     observe = fields.duration("observe", -1)
     if observe >= 0 and observe % 1000:
         report.add(fields.position("observe"), "'observe' must be in whole seconds", "Write a time such as 5s.")
@@ -117,8 +121,9 @@ def _read_environment(draft: EnvironmentDraft, table: Table, report: Report) -> 
         draft.observe = observe // 1000
     if entry := fields.entry("max_errors"):
         draft.max_errors = shares(entry.value, "max_errors", report)
-    target = _one_of(fields, "target", tuple(TARGETS), report)
-    draft.target = target.text if target else None
+    if entry := fields.entry("target"):
+        draft.target = read_target(entry.value, "target", report)
+        draft.target_at, draft.target_sure = (entry.line, entry.column), draft.target is not None
     for name, entry in fields.tables("env", "{LOG_LEVEL: info}"):
         check_variable(name, entry, report)
         found = value(entry.value, name, report)
@@ -147,7 +152,11 @@ def _max_extra(fields: Fields, report: Report) -> MaxExtra | None:
 
 
 def settle(
-    drafts: Mapping[str, EnvironmentDraft], store: Value | None, artifacts: Value | None, report: Report
+    drafts: Mapping[str, EnvironmentDraft],
+    organization: str | None,
+    store: Value | None,
+    artifacts: Value | None,
+    report: Report,
 ) -> tuple[dict[str, EnvironmentSpec], dict[str, Selection | None]]:
     """The environments after `like` was followed, without their components, and who is in each.
 
@@ -159,6 +168,8 @@ def settle(
         specs[draft.name] = _inherit(draft, line, store, artifacts, report)
         selections[draft.name] = _first(line, lambda one: one.selection)
     _check_after(drafts, specs, report)
+    places = {name: draft.at if draft.target is None else draft.target_at for name, draft in drafts.items()}
+    check_targets(specs, places, organization, report)
     return specs, selections
 
 
@@ -167,16 +178,6 @@ def _word(fields: Fields, key: str, report: Report) -> Scalar | None:
     if entry is None or text(entry.value, key, report) is None or not isinstance(entry.value, Scalar):
         return None
     return entry.value
-
-
-def _one_of(fields: Fields, key: str, words: Sequence[str], report: Report) -> Scalar | None:
-    word = _word(fields, key, report)
-    if word is not None and word.text not in words:
-        hint = meant(word.text, words)
-        known = f"It can be {', '.join(words)}."
-        report.add(word, f"{key!r} cannot be {word.text!r}", f"{hint} {known}" if hint.startswith("Did") else known)
-        return None
-    return word
 
 
 def _lineage(draft: EnvironmentDraft, drafts: Mapping[str, EnvironmentDraft], report: Report) -> tuple[str, ...]:
@@ -212,16 +213,11 @@ def _inherit(
 ) -> EnvironmentSpec:
     after = _first(line, lambda one: one.after) or ()
     isolation = _first(line, lambda one: one.isolation)
-    target = _first(line, lambda one: one.target) or "local"
+    target = _first(line, lambda one: one.target) or TargetSpec()
     observe = _first(line, lambda one: one.observe)
     max_errors = _first(line, lambda one: one.max_errors)
-    if isolation is not None and isolation.text not in TARGETS[target] and draft.isolation is not None:
-        able = ", ".join(TARGETS[target])
-        report.add(
-            isolation,
-            f"environment {draft.name} asks for isolation {isolation.text!r}, which the target {target} cannot enforce",
-            f"The target {target} can enforce: {able}. Write isolation: {TARGETS[target][-1]}, or leave it out.",
-        )
+    if isolation is not None and (draft.isolation or draft.target) and all(one.target_sure for one in line):
+        _check_enforced(draft, isolation, target.kind, report)
     env: dict[str, Value] = {}
     for one in reversed(line):
         env.update((name, found) for name, (found, _) in one.env.items())
@@ -231,13 +227,23 @@ def _inherit(
         isolation=isolation.text if isolation else None,
         observe=5 if observe is None else observe,
         max_errors=100 if max_errors is None else max_errors,
-        target=TargetSpec(target),
+        target=target,
         env=tuple(sorted(env.items(), key=lambda item: item[0])),
         lineage=tuple(one.name for one in line),
         max_extra=_first(line, lambda one: one.max_extra) or MaxExtra(),
         store=next((one.store for one in line if one.store is not None), store),
         artifacts=next((one.artifacts for one in line if one.artifacts is not None), artifacts),
     )
+
+
+def _check_enforced(draft: EnvironmentDraft, isolation: Scalar, kind: str, report: Report) -> None:
+    able = TARGETS[kind]
+    if isolation.text not in able:
+        report.add(
+            isolation if draft.isolation is not None else draft.target_at,
+            f"environment {draft.name} asks for isolation {isolation.text!r}, which the target {kind} cannot enforce",
+            f"The target {kind} can enforce: {', '.join(able)}. Write isolation: {able[-1]}, or leave it out.",
+        )
 
 
 def check_selected_teams(

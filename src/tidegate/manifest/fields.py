@@ -17,6 +17,9 @@ T = TypeVar("T")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 NAME_RULE = "A name is at most 40 of a-z, 0-9 and -, and begins with a letter."
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # of DNS: what namespaces and Services can be called
+LABEL_RULE = "It is at most 63 of a-z, 0-9 and -, and begins and ends with a letter or digit."
+_KEPT = re.compile(r"(?=[^/]{1,253}/)[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9._-]{1,253}")
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)?")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT]?)")
 _POWERS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
@@ -207,12 +210,22 @@ def is_secret(node: Node) -> bool:
     return isinstance(node, Table) and set(node.entries) == {"secret"}
 
 
-def secret(node: Table, report: Report) -> Secret | None:
-    """The reference in `{secret: …}`. What is written there is not shown: it may be the secret itself."""
+def secret(node: Table, report: Report, *, cluster: bool = False) -> Secret | None:
+    """The reference in `{secret: …}`. What is written there is not shown: it may be the secret itself.
+
+    `cluster`: it may also be one that the cluster keeps, where the environment is on Kubernetes.
+    """
     reference = node.entries["secret"].value
     written = reference.value if isinstance(reference, Scalar) else None
     scheme, _, rest = written.partition(":") if isinstance(written, str) else ("", "", "")
-    if scheme not in {"env", "file"} or not rest.strip() or "\0" in rest:
+    if scheme == "kubernetes" and not cluster:
+        message = "what a cluster keeps can be given to components only"
+        report.add(reference, message, 'Write "env:NAME" or "file:PATH".')
+        return None
+    if scheme == "kubernetes" and not _KEPT.fullmatch(rest):
+        report.add(reference, "this is no reference to a secret of the cluster", 'Write "kubernetes:NAME/KEY".')
+        return None
+    if scheme not in {"env", "file", "kubernetes"} or not rest.strip() or "\0" in rest:
         report.add(reference, "this is no reference to a secret", 'Write "env:NAME" or "file:PATH".')
         return None
     return Secret(f"{scheme}:{rest}")
@@ -229,10 +242,22 @@ def value(node: Node, name: str, report: Report) -> Value | None:
             return None
         return node.text
     if isinstance(node, Table) and is_secret(node):
-        return secret(node, report)
+        return secret(node, report, cluster=True)
     hint = 'Write a text, {secret: "env:NAME"}, or one value per environment with `default:`.'
     report.add(node, f"{name!r} cannot be {describe(node)}", hint)
     return None
+
+
+def one_of(node: Node, key: str, words: Collection[str], report: Report) -> Scalar | None:
+    """One of some words."""
+    if text(node, key, report) is None or not isinstance(node, Scalar):
+        return None
+    if node.text not in words:
+        hint = meant(node.text, words)
+        known = f"It can be {', '.join(words)}."
+        report.add(node, f"{key!r} cannot be {describe(node)}", f"{hint} {known}" if hint[:3] == "Did" else known)
+        return None
+    return node
 
 
 def per_environment(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tidegate.manifest.environments import ISOLATION, MOST_INSTANCES, TARGETS
+from tidegate.manifest.environments import ISOLATION, MOST_INSTANCES
 from tidegate.manifest.fields import NAME, VARIABLE
+from tidegate.manifest.target import TARGETS
 from tidegate.model.component import Kind
 
 Json = dict[str, Any]

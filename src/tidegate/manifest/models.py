@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from tidegate.errors import Problem
 from tidegate.model.address import url_variable
 from tidegate.model.cluster import ClusterShape, Exposure
 from tidegate.model.component import NO_IMAGE, ImageRecipe, Kind, Runtime
@@ -138,6 +139,7 @@ class ComponentSpec:
             cluster = self.cluster.at(spec.lineage) or ClusterShape()
             if exposed and cluster.expose is Exposure.INSIDE:
                 cluster = replace(cluster, expose=Exposure.NODE_PORT)
+            exposed = cluster.expose is not Exposure.INSIDE
         return Shape(
             self.replicas.at(spec.lineage) or 1,
             exposed,
@@ -160,7 +162,8 @@ class Project:
     """A checkout: everything sorted by name but environments, which keep the order of the file.
 
     `build_pass` names the variables of the caller's environment that builds get besides PATH, HOME and LANG.
-    `resources` are all that tidegate.yaml has. `store` and `artifacts` hold for environments that name none.
+    `resources` are all that tidegate.yaml has. `store` and `artifacts` hold for environments that name none. `notes`
+    are no mistakes, but worth a word.
     """
 
     root: Path
@@ -172,6 +175,7 @@ class Project:
     resources: Mapping[str, PerEnvironment[Resource | Value]] = field(default_factory=dict)
     store: Value | None = None
     artifacts: Value | None = None
+    notes: tuple[Problem, ...] = ()
 
     def present(self, environment: str) -> tuple[ComponentSpec, ...]:
         """The components of one environment, sorted by name."""

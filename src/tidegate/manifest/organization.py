@@ -14,21 +14,23 @@ from tidegate.manifest.environments import (
     settle,
 )
 from tidegate.manifest.fields import VARIABLE, Fields, check_name, describe
+from tidegate.manifest.image import read_images
 from tidegate.manifest.models import EnvironmentSpec, Team
 from tidegate.manifest.reader import Report, Scalar, Table
 from tidegate.manifest.resources import ResourceDraft, read_resources
+from tidegate.model.component import NO_IMAGE, ImageRecipe
 from tidegate.model.pins import Value
 
 FILE = "tidegate.yaml"
-KEYS = ("organization", "teams", "environments", "resources", "store", "artifacts", "builds")
+KEYS = ("organization", "teams", "environments", "resources", "store", "artifacts", "builds", "images")
 TEAM_KEYS = ("members",)
 BUILDS_KEYS = ("pass",)
 
 
 @dataclass(frozen=True)
 class Organization:
-    """What `tidegate.yaml` says. `teams`, `environments` or `resources` None: they could not be read, so nothing is
-    known of them.
+    """What `tidegate.yaml` says. `teams`, `environments`, `resources` or `images` None: they could not be read, so
+    nothing is known of them.
 
     `specs` are the environments after `like` was followed, still without their components.
     """
@@ -42,6 +44,7 @@ class Organization:
     resources: Mapping[str, ResourceDraft] | None = None
     store: Value | None = None
     artifacts: Value | None = None
+    images: ImageRecipe | None = NO_IMAGE
 
 
 def read_organization(table: Table, report: Report) -> Organization:
@@ -58,7 +61,7 @@ def read_organization(table: Table, report: Report) -> Organization:
     place = fields.entry("artifacts")
     artifacts = places.artifacts(place.value, "artifacts", report) if place else None
     check_selected_teams(environments or {}, teams, report)
-    specs, selections = settle(environments or {}, store, artifacts, report)
+    specs, selections = settle(environments or {}, name, store, artifacts, report)
     return Organization(
         name=name or "",
         teams=teams,
@@ -69,6 +72,7 @@ def read_organization(table: Table, report: Report) -> Organization:
         resources=read_resources(fields, None if environments is None else environments.keys(), report),
         store=store,
         artifacts=artifacts,
+        images=read_images(fields, report),
     )
 
 

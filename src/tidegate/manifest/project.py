@@ -18,9 +18,11 @@ from tidegate.errors import ManifestError, Problem, ProjectNotFound
 from tidegate.manifest import organization as tidegate_yaml
 from tidegate.manifest.check import Assembled, assemble
 from tidegate.manifest.component import FILES, read_component
+from tidegate.manifest.image import beside, with_recipe
 from tidegate.manifest.models import ComponentSpec, Project
 from tidegate.manifest.organization import Organization, read_organization
 from tidegate.manifest.reader import START, Report, TooManyProblems, read
+from tidegate.manifest.target import KUBERNETES
 
 LATER_FILES = ("module.yaml", "library.yaml")
 SKIPPED = frozenset({"node_modules", "__pycache__", "venv"})  # and everything hidden
@@ -67,6 +69,8 @@ def load(root: Path, *, whole: bool = True) -> Project:
     problems: list[Problem] = []
     organization = _read_top(top, problems)
     specs, unreadable = _read_components(root, organization, problems)
+    clusters = any(one.target.kind == KUBERNETES for one in organization.specs.values())
+    specs = [_with_image(root, spec, organization, clusters=clusters) for spec in specs]
     assembled = assemble(organization, specs, frozenset(unreadable))
     problems.extend(assembled.problems)
     components = _with_files(root, assembled, problems)
@@ -84,6 +88,7 @@ def load(root: Path, *, whole: bool = True) -> Project:
         resources={name: draft.values for name, draft in (organization.resources or {}).items()},
         store=organization.store,
         artifacts=organization.artifacts,
+        notes=tuple(sorted(assembled.notes)),
     )
 
 
@@ -183,6 +188,12 @@ def _ignored(root: Path) -> GitIgnoreSpec | None:
         return None
 
 
+def _with_image(root: Path, spec: ComponentSpec, organization: Organization, *, clusters: bool) -> ComponentSpec:
+    """With what the checkout says of its image. A Dockerfile says something where some environment is on Kubernetes (in
+    whichever environment: a release has one name in all of them)."""
+    return with_recipe(spec, organization.images, dockerfile=clusters and _is_there(root / beside(spec)))
+
+
 def _with_files(root: Path, assembled: Assembled, problems: list[Problem]) -> dict[str, ComponentSpec]:
     """The components with their settings files, after everything they name in the checkout was looked at."""
     components = {}
@@ -191,8 +202,19 @@ def _with_files(root: Path, assembled: Assembled, problems: list[Problem]) -> di
             if f"sources.{source}" in spec.positions and not _is_there(root / source):
                 at = spec.position(f"sources.{source}")
                 problems.append(Problem(spec.manifest, *at, f"there is no {source}", "A source is a folder or file."))
+        if "image.dockerfile" in spec.positions:
+            _check_dockerfile(root, spec, problems)
         components[name] = spec if spec.settings is None else _with_settings(root, spec, assembled, problems)
     return components
+
+
+def _check_dockerfile(root: Path, spec: ComponentSpec, problems: list[Problem]) -> None:
+    file, at = spec.image.dockerfile, spec.position("image.dockerfile")
+    if file and not (_is_there(root / file) and (root / file).is_file()):
+        problems.append(Problem(spec.manifest, *at, f"there is no file {file}", "A Dockerfile lies in the checkout."))
+    elif file and not any(source in (".", file) or file.startswith(f"{source}/") for source in spec.sources):
+        hint = "Add it to sources:, so that a change to it makes a new release."
+        problems.append(Problem(spec.manifest, *at, f"{file} is none of the sources of {spec.name}", hint))
 
 
 def _with_settings(root: Path, spec: ComponentSpec, assembled: Assembled, problems: list[Problem]) -> ComponentSpec:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from tidegate.manifest.fields import Fields, check_name, describe, is_secret, per_environment, secret
 from tidegate.manifest.health import read_health
+from tidegate.manifest.image import pinned
 from tidegate.manifest.models import PerEnvironment
 from tidegate.manifest.places import BY_REFERENCE, has_password
 from tidegate.manifest.reader import Node, Report, Table
 from tidegate.model.pins import Resource, Value
 
-KEYS = ("run", "url", "health", "data", "grace")
+KEYS = ("run", "url", "health", "data", "grace", "image")
 EXAMPLE = '{dev: {run: "postgres -D $DATA -p $PORT", url: "postgresql://127.0.0.1:$PORT/app", data: true}}'
 _PORT = re.compile(r"\$PORT(?![A-Za-z0-9_])|\$\{PORT\}")
+_HOST = re.compile(r"\$HOST(?![A-Za-z0-9_])|\$\{HOST\}")
 
 
 @dataclass(frozen=True)
 class ResourceDraft:
-    """One resource, where its name stands, and whether it was read without a mistake."""
+    """One resource, where its name stands, whether it was read without a mistake, and where what holds for an
+    environment (or `default`) stands."""
 
     values: PerEnvironment[Resource | Value]
     at: tuple[int, int]
     sure: bool
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def read_resources(
@@ -40,7 +44,9 @@ def read_resources(
         before = len(report.problems)
         check_name(name, "resource", one, report)
         values = _read(one.value, name, environments, report)
-        found[name] = ResourceDraft(values, (one.line, one.column), len(report.problems) == before)
+        inner = one.value.entries.items() if isinstance(one.value, Table) else ()
+        places = {key: (entry.line, entry.column) for key, entry in inner}
+        found[name] = ResourceDraft(values, (one.line, one.column), len(report.problems) == before, places)
     return dict(sorted(found.items()))
 
 
@@ -84,11 +90,18 @@ def _run(fields: Fields, report: Report) -> Resource | None:
     health = read_health(fields, report)
     data = fields.flag("data") or False
     grace = fields.duration("grace", 10_000)
-    return None if run is None or url is None else Resource(run, url, health, data, grace)
+    image = fields.entry("image")
+    reference = pinned(image.value, "image", report) if image else None
+    return None if run is None or url is None else Resource(run, url, health, data, grace, reference or "")
+
+
+def reachable(resource: Resource) -> bool:
+    """Whether its URL is right at another address than 127.0.0.1."""
+    return bool(_HOST.search(resource.url))
 
 
 def _elsewhere(fields: Fields, report: Report) -> Value | None:
-    for key in ("health", "data", "grace"):
+    for key in ("health", "data", "grace", "image"):
         if key in fields:
             hint = "Remove it, or add run: with the command that starts it."
             report.add(fields.position(key), f"{key!r} is for a resource that runs here", hint)
@@ -97,13 +110,14 @@ def _elsewhere(fields: Fields, report: Report) -> Value | None:
     if entry is None:
         return None
     if isinstance(entry.value, Table) and is_secret(entry.value):
-        return secret(entry.value, report)
+        return secret(entry.value, report, cluster=True)
     if isinstance(entry.value, Table):
         report.add(entry.value, "'url' must be a text or a secret", 'Write a URL, or {secret: "env:NAME"}.')
         return None
     url = fields.text("url")
     if url is not None and has_password(url):
         report.add(entry.value, "a password stands in 'url'", BY_REFERENCE)
-    elif url is not None and _PORT.search(url):
-        report.add(entry.value, "'url' holds $PORT, but nothing runs here", "Add run: with the command that starts it.")
+    elif url is not None and (found := _PORT.search(url) or _HOST.search(url)):
+        message = f"'url' holds {found[0]}, but nothing runs here"
+        report.add(entry.value, message, "Add run: with the command that starts it.")
     return url

@@ -51,7 +51,7 @@ class GroupSpec:
 class ResourceSpec:
     """A resource that the environment runs. `folder` is absolute: where it works, and its data where it has some.
 
-    `url` is a template with $PORT in it. Times in milliseconds.
+    `url` is a template with $PORT in it, and may have $HOST. Times in milliseconds.
     """
 
     environment: str

@@ -77,7 +77,8 @@ class ResourceRecord:
     @property
     def url(self) -> str:
         """What components get."""
-        return re.sub(r"\$(PORT\b|\{PORT\})", str(self.instance.port), self.spec.url)
+        url = re.sub(r"\$(PORT\b|\{PORT\})", str(self.instance.port), self.spec.url)
+        return re.sub(r"\$(HOST\b|\{HOST\})", "127.0.0.1", url)
 
 
 @dataclass
