@@ -6,13 +6,11 @@ An object of ours that cannot be understood is an error that names it; it is nev
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tidegate.drivers.kubernetes.names import (
-    ASSUMED,
     EDGE,
     ENTRY,
     EXACT,
@@ -25,8 +23,6 @@ from tidegate.drivers.kubernetes.names import (
     RELEASE,
     RESOURCE,
     ROLE,
-    RUN,
-    RUN_ADDRESS,
     SERVICE_PORT,
     TARGET_PORT,
     URL,
@@ -36,9 +32,10 @@ from tidegate.drivers.kubernetes.names import (
     unreadable,
 )
 from tidegate.drivers.kubernetes.objects.resources import ROLE_OF_RESOURCES
+from tidegate.drivers.kubernetes.run_records import known
 from tidegate.errors import StoreError
 from tidegate.model.address import GroupAddress, RunAddress
-from tidegate.model.encoding import pin_from_json, run_address_from_json
+from tidegate.model.encoding import pin_from_json
 from tidegate.model.observed import (
     InstanceState,
     Observed,
@@ -46,24 +43,20 @@ from tidegate.model.observed import (
     ObservedInstance,
     ObservedResource,
     ObservedRun,
-    RunState,
 )
 from tidegate.model.pins import Pin
 
 Json = dict[str, Any]
 Object = Mapping[str, Any]
 
-_OOM = "OOMKilled"
-_EXIT_CODE = re.compile(r"\bexit code (\d+)\b")
 
-
-def observed(
+def observed(  # noqa: PLR0917 - the four kinds of objects that are listed, in their order
     environment: str,
     namespace: str,
-    deployments: Iterable[Object],
-    pods: Iterable[Object],
-    services: Iterable[Object],
-    jobs: Iterable[Object],
+    deployments: Iterable[Json],
+    pods: Iterable[Json],
+    services: Iterable[Json],
+    jobs: Iterable[Json],
     node_address: str = "",
 ) -> Observed:
     """What is there. `node_address` is that of a node that people can reach, "" if it is not known. Objects with other
@@ -73,7 +66,6 @@ def observed(
     instances = _by_label(pods, GROUP)
     groups = [_group(each, instances, edges) for each in deployments if _label(each, ROLE) == INSTANCE]
     entries = {annotation(each, EXACT): each for each in services if _label(each, ROLE) == ENTRY}
-    runs = [_run(each, pods) for each in jobs if _label(each, ROLE) == RUN]
     providers = _by_label(pods, RESOURCE)
     resources = [_resource(each, providers) for each in deployments if _label(each, ROLE) == ROLE_OF_RESOURCES]
     return Observed(
@@ -81,7 +73,7 @@ def observed(
         {group.address: group for group in groups},
         {component: leads_to(service) for component, service in entries.items()},
         {component: _url(service, namespace, node_address) for component, service in entries.items()},
-        {run.address: run for run in _newest(runs)},
+        _newest(known(jobs, pods)),
         {resource.name: resource for resource in resources},
         own_addresses=True,
     )
@@ -93,14 +85,6 @@ def pin_of(obj: Object) -> Pin:
         return pin_from_json(json.loads(annotation(obj, PIN)))
     except (ValueError, StoreError) as error:
         raise unreadable(obj, PIN) from error
-
-
-def run_of(job: Object) -> RunAddress:
-    """The run that a Job is. Raises `TargetError`."""
-    try:
-        return run_address_from_json(json.loads(annotation(job, RUN_ADDRESS)))
-    except (ValueError, StoreError) as error:
-        raise unreadable(job, RUN_ADDRESS) from error
 
 
 # Groups
@@ -209,7 +193,7 @@ def _program(pod: Object) -> Json:
 
 def _url(service: Object, namespace: str, node_address: str) -> str:
     metadata, spec = service["metadata"], service["spec"]
-    port = next((port for port in spec.get("ports", ()) if port["port"] == SERVICE_PORT), {})
+    port: Object = next((port for port in spec.get("ports", ()) if port["port"] == SERVICE_PORT), {})
     balanced = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
     if host := metadata.get("annotations", {}).get(HOST):
         return f"http://{host}"
@@ -227,52 +211,12 @@ def _host(address: str) -> str:
 # Runs
 
 
-def _run(job: Object, pods: Sequence[Object]) -> ObservedRun:
-    state, status = run_state(job, pods)
-    return ObservedRun(run_of(job), state, pin_of(job), status)
-
-
-def run_state(job: Object, pods: Iterable[Object]) -> tuple[RunState, int | None]:
-    """What became of a run, and its exit status if that is known. `pods` may hold others' as well.
-
-    Raises `TargetError` for a word of a person that means nothing.
-    """
-    conditions = {
-        each["type"]: each for each in job.get("status", {}).get("conditions", ()) if each["status"] == "True"
-    }
-    if ASSUMED in job["metadata"].get("annotations", {}):
-        try:
-            return RunState(annotation(job, ASSUMED)), None
-        except ValueError as error:
-            raise unreadable(job, ASSUMED) from error
-    if "Complete" in conditions:
-        return RunState.DONE, 0
-    if "Failed" not in conditions:
-        return RunState.RUNNING, None
-    failed = conditions["Failed"]
-    if failed.get("reason") == "DeadlineExceeded":
-        return RunState.FAILED, None
-    if failed.get("reason") == "PodFailurePolicy":
-        code = _EXIT_CODE.search(failed.get("message", ""))
-        return RunState.FAILED, int(code[1]) if code else None
-    ended = [_program(pod).get("state", {}).get("terminated", {}) for pod in pods if _belongs(pod, job)]
-    if any(each.get("reason") == _OOM for each in ended):
-        return RunState.FAILED, next(each.get("exitCode") for each in ended if each.get("reason") == _OOM)
-    return RunState.INTERRUPTED, None
-
-
-def _belongs(pod: Object, job: Object) -> bool:
-    owners = pod["metadata"].get("ownerReferences", ())
-    return any(owner["kind"] == "Job" and owner["uid"] == job["metadata"]["uid"] for owner in owners)
-
-
-def _newest(runs: Iterable[ObservedRun]) -> list[ObservedRun]:
-    """All but the tasks that were run again since."""
-    found: dict[tuple[str, object], ObservedRun] = {}
-    for run in sorted(runs, key=lambda run: run.address.turn):
-        key = run.address if not run.address.turn else (run.address.environment, run.address.what)
-        found[run.address.component, key] = run
-    return list(found.values())
+def _newest(runs: Mapping[RunAddress, ObservedRun]) -> Mapping[RunAddress, ObservedRun]:
+    """Without tasks that were run again since."""
+    last: dict[str, int] = {}
+    for run in runs:
+        last[run.component] = max(last.get(run.component, 0), run.turn)
+    return {run: seen for run, seen in runs.items() if run.turn in {0, last[run.component]}}
 
 
 # Resources
