@@ -141,8 +141,13 @@ def data_name(component: str) -> str:
 
 
 def policy_name(component: str) -> str:
-    """Of the NetworkPolicy of a component."""
+    """Of the NetworkPolicy that admits callers of a component."""
     return _joined("admit", component)
+
+
+def exposed_name(component: str) -> str:
+    """Of the NetworkPolicy that admits everybody to a component."""
+    return _joined("expose", component)
 
 
 def labels(environment: str, **more: str) -> dict[str, str]:

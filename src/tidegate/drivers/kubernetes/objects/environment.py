@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tidegate.drivers.kubernetes.names import (
     CLOSED,
     COMPONENT,
+    ENTRY,
     EXACT,
     MANAGED_BY,
     ORGANIZATION,
     STATS_PORT,
     TIDEGATE,
+    exposed_name,
     fit,
     labels,
     needs_label,
@@ -49,18 +52,26 @@ def closed_policy(namespace: str, environment: str) -> Json:
     return new(_POLICY, "NetworkPolicy", namespace, CLOSED, labels(environment), spec=spec)
 
 
-def component_policy(namespace: str, environment: str, component: str, *, exposed: bool) -> Json:
-    """Admits those that need the component, its own checks, and everybody where it is `exposed`."""
+def component_policy(namespace: str, environment: str, component: str) -> Json:
+    """Admits those that need the component, and its own checks."""
     own = labels(environment, component=component)
     callers = [
         {"podSelector": {"matchLabels": {needs_label(component): "true"}}},
         {"podSelector": {"matchLabels": {COMPONENT: own[COMPONENT]}}},
     ]
+    return _admitting(namespace, policy_name(component), component, own, [{"from": callers}])
+
+
+def exposed_policy(namespace: str, environment: str, component: str) -> Json:
+    """Admits everybody. It belongs to the entry: it comes and goes with what the entry leads to."""
+    own = labels(environment, component=component, role=ENTRY)
+    return _admitting(namespace, exposed_name(component), component, own, [{}])
+
+
+def _admitting(namespace: str, name: str, component: str, own: Mapping[str, str], ingress: list[Json]) -> Json:
     spec = {
         "podSelector": {"matchLabels": {COMPONENT: own[COMPONENT]}},
         "policyTypes": ["Ingress"],
-        "ingress": [{} if exposed else {"from": callers}],
+        "ingress": ingress,
     }
-    return new(
-        _POLICY, "NetworkPolicy", namespace, policy_name(component), own, annotations={EXACT: component}, spec=spec
-    )
+    return new(_POLICY, "NetworkPolicy", namespace, name, own, annotations={EXACT: component}, spec=spec)

@@ -26,6 +26,7 @@ from tidegate.drivers.kubernetes.names import (
     settings_name,
     to_text,
 )
+from tidegate.drivers.kubernetes.objects.environment import component_policy
 from tidegate.drivers.kubernetes.objects.metadata import new, patched, seconds
 from tidegate.drivers.kubernetes.objects.pod import SETTINGS_FILE, Pod, pod_template, uses_own_secrets
 from tidegate.drivers.kubernetes.objects.source import GroupSource
@@ -41,7 +42,10 @@ def group_objects(namespace: str, source: GroupSource, *, proxy: str) -> list[Js
     """All of a group in the order in which it can be applied: what its pods refer to, the Deployment, and what refers
     to that. `proxy` is the image of the proxy, "" for none. Secret values are another object: `secret_object`."""
     scale = source.cluster.autoscale
-    objects = [*shared_objects(namespace, source), _deployment(namespace, source, proxy)]
+    objects = shared_objects(namespace, source)
+    if source.port:
+        objects.append(component_policy(namespace, source.group.environment, source.group.component))
+    objects.append(_deployment(namespace, source, proxy))
     if (scale.least if scale else source.pin.shape.replicas) > 1:
         objects.append(_budget(namespace, source))
     if scale is not None:

@@ -22,6 +22,7 @@ from tidegate.drivers.kubernetes.names import (
     labels,
     to_text,
 )
+from tidegate.drivers.kubernetes.objects.environment import exposed_policy
 from tidegate.drivers.kubernetes.objects.metadata import new, patched
 from tidegate.model.address import EdgeAddress, GroupAddress
 from tidegate.model.cluster import Alias, ClusterShape, Exposure
@@ -49,7 +50,8 @@ def edge_object(
 
 
 def entry_objects(namespace: str, component: str, to: GroupAddress, pin: Pin) -> list[Json]:
-    """The Service of an entry, those of its other names, and the Ingress or HTTPRoute where the pin wants one."""
+    """The Service of an entry, those of its other names, and, where the pin wants one, the Ingress or HTTPRoute and
+    the NetworkPolicy that lets everybody in."""
     cluster = pin.shape.cluster or ClusterShape()
     name = component_name(component)
     own = [alias.port for alias in cluster.aliases if alias.name == name]
@@ -62,6 +64,8 @@ def entry_objects(namespace: str, component: str, to: GroupAddress, pin: Pin) ->
         if other != name:
             ports = tuple(alias.port for alias in cluster.aliases if alias.name == other)
             objects.append(_entry(namespace, component, to, name=other, role=ALIAS, ports=ports))
+    if pin.shape.exposed or cluster.expose is not Exposure.INSIDE:
+        objects.append(exposed_policy(namespace, to.environment, component))
     match cluster.expose:
         case Exposure.INGRESS:
             objects.append(_ingress(namespace, name, component, to.environment, cluster))
