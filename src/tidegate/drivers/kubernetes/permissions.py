@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from tidegate.drivers.kubernetes.names import fit, labels
+from tidegate.drivers.kubernetes.names import ENVIRONMENT, fit
 
 Json = dict[str, Any]
 ACCOUNT = "tidegate"  # the ServiceAccount that gets the rights, where nobody else is named
@@ -87,7 +87,8 @@ def permission_objects(
     environment: str, namespace: str, wanted: Sequence[Rule], subject: Json | None = None
 ) -> list[Json]:
     """Roles with these rules, and their bindings to `subject` (as in a RoleBinding). Without one a ServiceAccount
-    is made in the namespace; then it has to be there.
+    is made in the namespace; then it has to be there. None of them is labelled as managed: they belong to whoever
+    applies them, and `down` leaves them.
 
     Where Tidegate makes the namespace no Role can be there before it: then all is one ClusterRole.
     """
@@ -131,4 +132,4 @@ def _rule(rule: Rule) -> Json:
 
 def _metadata(name: str, environment: str, namespace: str) -> Json:
     place = {"namespace": namespace} if namespace else {}
-    return {"name": name, **place, "labels": labels(environment)}
+    return {"name": name, **place, "labels": {ENVIRONMENT: fit(environment)}}
