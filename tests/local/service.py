@@ -14,7 +14,7 @@ from typing import Any
 
 BEHAVIOUR = sys.argv[1] if len(sys.argv) > 1 else "good"
 COMPONENT = os.environ["TIDEGATE_COMPONENT"]
-NEEDS = [name for name in os.environ if name.endswith("_URL") and os.environ[name].startswith("http://127.")]
+NEEDS = [name for name in os.environ if name.endswith("_URL") and os.environ[name].startswith("http://") and name != "TIDEGATE_URL"]
 
 
 class Mood:
@@ -25,8 +25,8 @@ class Mood:
 
 
 async def fetch(url: str) -> Any:
-    host, port = url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port or 80))
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     answer = await reader.read()
     writer.close()
@@ -89,7 +89,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def main() -> None:
-    server = await asyncio.start_server(serve, "127.0.0.1", int(os.environ["PORT"]))
+    server = await asyncio.start_server(serve, os.environ.get("LISTEN", "127.0.0.1"), int(os.environ["PORT"]))
     sys.stdout.write(f"listening on {os.environ['PORT']}\n")
     sys.stdout.flush()
     await server.serve_forever()

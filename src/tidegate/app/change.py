@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tidegate.app.carry import carry_over, check_artifacts
+from tidegate.app.noting import notes
 from tidegate.app.planned import Planned
 from tidegate.app.release import BuildReporter, make_releases, name_releases, unbuilt
 from tidegate.app.workspace import Workspace
@@ -15,7 +16,7 @@ from tidegate.execution.progress import Reporter
 from tidegate.execution.settle import head_pins, releases_of
 from tidegate.model.component import Release
 from tidegate.model.digest import digest_bytes
-from tidegate.model.pins import Pin
+from tidegate.model.pins import Pin, Pins
 from tidegate.model.plan import Plan
 from tidegate.planning import Limit, Policy, make_plan, wanted_by_changes, wanted_by_up
 
@@ -86,6 +87,7 @@ async def plan_up(
         settings,
         unbuilt=missing,
         elsewhere=tuple(sorted(set(wanted) - set(present))),
+        notes=await notes(workspace, environment, {name: wanted[name] for name in _touched(plan, wanted)}, known),
     )
 
 
@@ -129,6 +131,10 @@ async def plan_saved(workspace: Workspace, plan: Plan) -> Planned:
         planned = await carry_over(workspace, planned, policy_of(workspace, plan.environment))
     await check_artifacts(workspace, planned)
     return planned
+
+
+def _touched(plan: Plan, wanted: Pins) -> list[str]:
+    return [name for change in plan.changes for name in change.components if name in wanted]
 
 
 def policy_of(workspace: Workspace, environment: str) -> Policy:

@@ -98,7 +98,8 @@ class ChangeLine:
 
 @dataclass(frozen=True, slots=True)
 class PlanView:
-    """A whole plan. `elsewhere` are components that the environment has and this checkout has not."""
+    """A whole plan. `elsewhere` are components that the environment has and this checkout has not, `notes` what there
+    is to say besides."""
 
     environment: str
     parent: str
@@ -106,6 +107,7 @@ class PlanView:
     changes: tuple[ChangeLine, ...]
     unbuilt: tuple[str, ...]
     elsewhere: tuple[str, ...]
+    notes: tuple[str, ...]
     peak_instances: int
     peak_memory: int
     unmeasured: int
@@ -140,6 +142,7 @@ def explain(planned: Planned, past: Past) -> PlanView:
         changes=changes,
         unbuilt=planned.unbuilt,
         elsewhere=planned.elsewhere,
+        notes=planned.notes,
         peak_instances=sum(change.peak_instances for change in worst),
         peak_memory=sum(change.peak_memory for change in worst),
         unmeasured=sum(change.unmeasured for change in worst),

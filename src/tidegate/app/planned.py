@@ -16,7 +16,7 @@ class Planned:
     """A plan with all that is needed to explain and to apply it.
 
     `unbuilt` are components whose release has no artifact yet; `elsewhere` components that the environment has
-    and this checkout has not (they stay).
+    and this checkout has not (they stay). `notes` are what there is to say besides, a sentence or two each.
     """
 
     plan: Plan
@@ -27,3 +27,4 @@ class Planned:
     settings: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     unbuilt: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

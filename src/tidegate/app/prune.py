@@ -71,7 +71,10 @@ async def _kept(workspace: Workspace) -> set[str]:
     known = {record.name for record in records}
     # a store that somebody emptied knows nothing of what still runs
     for name in (*known, *(each for each in workspace.project.environments if each not in known)):
-        observed = await workspace.target.observe(name)
+        own = workspace.at(name)
+        if own.kept[0] != workspace.kept[0]:
+            continue
+        observed = await own.target.observe(name)
         kept.update(group.release for group in observed.groups.values())
     for record in records:
         for revision in await workspace.store.history(record.name, limit=KEPT_REVISIONS):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tidegate.errors import UsageError
 from tidegate.manifest import EnvironmentSpec, Project
+from tidegate.manifest.models import TargetSpec
 from tidegate.model.pins import Value
 from tidegate.ports.artifacts import Artifacts
 from tidegate.ports.builder import Builder
@@ -15,12 +16,13 @@ from tidegate.ports.clock import Clock
 from tidegate.ports.store import Store
 from tidegate.ports.target import Target
 
-Kept = tuple[Value | None, Value | None]  # store and artifacts, as tidegate.yaml writes them
+Kept = tuple[Value | None, Value | None, TargetSpec]  # store, artifacts and target, as tidegate.yaml writes them
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an environment is kept in. `shared`: others may use the same store; else it is this checkout's own."""
+    """What an environment is kept in, and where it lives. `shared`: others may use the same store; else it is this
+    checkout's own."""
 
     store: Store
     target: Target
@@ -36,8 +38,8 @@ class Workspace:
     `vanished` tells of the holder of a claim whether it is known to be gone. `parts` are opened when they are asked for
     first, which raises `StoreError`, `SecretError`, `ReleaseError`.
 
-    Environments may have a store and artifacts of their own: `at` gives the workspace of one of them. `kept` is what
-    tidegate.yaml says of these two for this workspace, and `elsewhere` opens another.
+    Environments may have a store, artifacts and a target of their own: `at` gives the workspace of one of them. `kept`
+    is what tidegate.yaml says of these for this workspace, and `elsewhere` opens another.
     """
 
     project: Project
@@ -75,11 +77,11 @@ class Workspace:
         return self.parts().shared
 
     def at(self, environment: str) -> Workspace:
-        """The workspace of one environment: this one, unless tidegate.yaml gives it another store or artifacts."""
+        """The workspace of one environment: this one, unless tidegate.yaml gives it something else."""
         spec = self.project.environments.get(environment)
         if spec is None:
             return self
-        kept = (spec.store or self.project.store, spec.artifacts or self.project.artifacts)
+        kept = (spec.store or self.project.store, spec.artifacts or self.project.artifacts, spec.target)
         return self if kept == self.kept else self.elsewhere(kept)
 
     def everywhere(self) -> tuple[Workspace, ...]:

@@ -36,6 +36,7 @@ def plan_lines(view: PlanView, *, full: bool, destroys: bool = False) -> list[Te
         lines.append(Text(f"  To be built first: {', '.join(view.unbuilt)}"))
     if view.elsewhere:
         lines.append(Text(f"  Not in this checkout, left as they are: {', '.join(view.elsewhere)}"))
+    lines += [Text(f"  {note}", style="yellow") for note in view.notes]
     lines.append(Text(f"  Peak: {_peak(view)}"))
     irreversible = [text for change in view.changes for text in change.irreversible]
     if irreversible:

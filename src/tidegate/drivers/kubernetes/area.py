@@ -11,9 +11,9 @@ import anyio
 
 from tidegate.drivers.kubernetes.client import Api
 from tidegate.drivers.kubernetes.diagnosis import Verdict, why_not
-from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, EVENT, POD
+from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, EVENT, POD, SERVICE
 from tidegate.drivers.kubernetes.mirror import Mirror
-from tidegate.drivers.kubernetes.names import GROUP, group_name
+from tidegate.drivers.kubernetes.names import EDGE, GROUP, ROLE, group_name
 from tidegate.errors import StepFailed
 from tidegate.model.address import GroupAddress
 
@@ -43,6 +43,11 @@ class Area:
         name = group_name(group)
         found = [pod for pod in self.mirror.objects(POD).values() if label(pod, GROUP) == name]
         return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+    def edges_of(self, group: GroupAddress) -> list[Json]:
+        """The Services of a group's edges."""
+        services, own = self.mirror.objects(SERVICE).values(), group_name(group)
+        return [each for each in services if label(each, GROUP) == own and label(each, ROLE) == EDGE]
 
     async def until(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
         """As `Mirror.until`."""
@@ -82,11 +87,6 @@ class Area:
 def label(obj: Mapping[str, Any], name: str) -> str:
     """The value of a label, "" if there is none."""
     return str(obj["metadata"].get("labels", {}).get(name, ""))
-
-
-def annotation(obj: Mapping[str, Any], name: str) -> str:
-    """The value of an annotation, "" if there is none."""
-    return str(obj["metadata"].get("annotations", {}).get(name, ""))
 
 
 def is_ending(obj: Mapping[str, Any]) -> bool:

@@ -1,9 +1,9 @@
 """Who may change an environment: the claim that lies in its namespace.
 
 ConfigMap `tidegate-claim`, `data`: `store` (identity of the store that alone says which revision is current) and
-`epochs` (JSON: component -> `{"epoch", "plan", "holder"}`). Everything that is written later rests on versions that were
-read before this was checked, and whoever takes a younger epoch touches all objects of its components first. So what a
-former holder sends late is refused by the API server (409).
+`epochs` (JSON: component -> `{"epoch", "plan", "holder"}`). Everything that is written later rests on versions that
+were read before this was checked, and whoever takes a younger epoch touches all objects of its components first. So
+what a former holder sends late is refused by the API server (409).
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import anyio
 
 from tidegate.drivers.kubernetes.area import Area
-from tidegate.drivers.kubernetes.client import AlreadyThere, ConflictError
+from tidegate.drivers.kubernetes.errors import AlreadyThere, ConflictError
 from tidegate.drivers.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
-from tidegate.drivers.kubernetes.names import CLAIM, COMPONENT, EPOCH, labels
+from tidegate.drivers.kubernetes.names import CLAIM, COMPONENT, EPOCH, fit, labels
 from tidegate.errors import OldEpoch, TargetError
 from tidegate.ports.target import Epoch
 
@@ -78,11 +78,10 @@ class Claims:
                 return True
             await self._judge(epoch, found)
             epochs = _epochs(found)
-            younger = [name for name in epoch.components if epochs.get(name, {}).get("epoch") != epoch.number]
-            if younger:
-                epochs |= dict.fromkeys(younger, mine)
+            if any(epochs.get(name) != mine for name in epoch.components):
+                epochs |= dict.fromkeys(epoch.components, mine)
                 await api.replace(_claim(self._area, store, epochs, _version(found)))
-                await self._touch(epoch, younger)
+            await self._touch(epoch)
         except AlreadyThere:
             return False
         except ConflictError as error:
@@ -114,20 +113,21 @@ class Claims:
             )
         _refuse_old(epoch, _epochs(found))
 
-    async def _touch(self, epoch: Epoch, components: list[str]) -> None:
+    async def _touch(self, epoch: Epoch) -> None:
         """So that nothing can be written any more that rests on what was read before."""
         api, namespace = self._area.api, self._area.namespace
         stamp = {"metadata": {"annotations": {EPOCH: str(epoch.number)}}}
         wanted = labels(epoch.environment)
+        touched = {fit(component) for component in epoch.components}
         async with anyio.create_task_group() as tasks:
             for kind in (DEPLOYMENT, SERVICE):
                 for each in (await api.list(kind, namespace, wanted)).items:
-                    if each["metadata"]["labels"].get(COMPONENT) in components:
+                    if each["metadata"]["labels"].get(COMPONENT) in touched:
                         tasks.start_soon(_stamp, self._area, kind, each["metadata"]["name"], stamp)
 
 
 async def _stamp(area: Area, kind: Any, name: str, stamp: Json) -> None:
-    await area.api.patch(kind, name, area.namespace, stamp, missing_ok=True)
+    await area.api.patch(kind, name, area.namespace, stamp, missing_ok=True)  # it may have gone, which is as good
 
 
 def _refuse_old(epoch: Epoch, epochs: Mapping[str, Mapping[str, Any]]) -> None:

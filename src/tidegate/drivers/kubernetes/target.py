@@ -1,0 +1,200 @@
+"""`KubernetesTarget`: environments as namespaces of a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from tidegate.drivers.kubernetes.area import Area
+from tidegate.drivers.kubernetes.claims import Claims
+from tidegate.drivers.kubernetes.client import Api
+from tidegate.drivers.kubernetes.grounds import Grounds
+from tidegate.drivers.kubernetes.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    JOB,
+    POD,
+    SERVICE,
+)
+from tidegate.drivers.kubernetes.mirror import Mirror
+from tidegate.drivers.kubernetes.names import RELEASE, labels
+from tidegate.drivers.kubernetes.observing import observed
+from tidegate.drivers.kubernetes.providing import Providing
+from tidegate.drivers.kubernetes.retiring import Retiring, drain_of
+from tidegate.drivers.kubernetes.runs import Runs
+from tidegate.drivers.kubernetes.sources import Sources
+from tidegate.drivers.kubernetes.starting import Starting
+from tidegate.drivers.kubernetes.switching import Switching
+from tidegate.drivers.kubernetes.verifying import Verifying
+from tidegate.drivers.kubernetes.watching import Watching
+from tidegate.drivers.releases import ReleaseSource
+from tidegate.model.address import GroupAddress
+from tidegate.model.observed import Observed
+from tidegate.model.step import (
+    Assume,
+    Observe,
+    Prepare,
+    Provide,
+    Replace,
+    Retire,
+    Revert,
+    Route,
+    Run,
+    Scale,
+    Start,
+    Step,
+    Verify,
+    Withdraw,
+)
+from tidegate.ports.artifacts import Images
+from tidegate.ports.secrets import Secrets
+from tidegate.ports.target import Epoch, Outcome
+
+Json = dict[str, Any]
+WATCHED = (DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE, JOB, CONFIG_MAP)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where environments are in a cluster: `namespace` gives that of each, `proxy` is the image that stands before
+    services ("" for none), `alone` that nobody else's environment may be on the cluster (isolation `server`)."""
+
+    organization: str
+    namespace: Callable[[str], str]
+    proxy: str = ""
+    alone: bool = False
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What carries out the steps of one environment."""
+
+    area: Area
+    claims: Claims
+    starting: Starting
+    switching: Switching
+    watching: Watching
+    retiring: Retiring
+    runs: Runs
+    verifying: Verifying
+    providing: Providing
+    grounds: Grounds
+
+
+class KubernetesTarget:
+    """Implements `Target` and the optional abilities of a cluster. `store` gives the identity of the store that alone
+    may change what is here. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        api: Api,
+        location: Location,
+        *,
+        releases: ReleaseSource,
+        images: Images,
+        secrets: Secrets,
+        store: Callable[[], Awaitable[str]],
+    ) -> None:
+        self._api = api
+        self._location = location
+        self._releases = releases
+        self._sources = Sources(releases, images, secrets, location.organization)
+        self._store = store
+        self._parts: dict[str, Parts] = {}
+
+    @property
+    def place(self) -> str:
+        """The API server. Raises `TargetError` if the kubeconfig does not say where it is."""
+        return f"kubernetes:{self._api.server}"
+
+    async def observe(self, environment: str) -> Observed:
+        """What is there now, in as many requests however much that is."""
+        namespace, wanted = self._location.namespace(environment), labels(environment)
+        kinds = (DEPLOYMENT, POD, SERVICE, JOB)
+        found = await asyncio.gather(*(self._api.list(kind, namespace, wanted) for kind in kinds))
+        deployments, pods, services, jobs = (listing.items for listing in found)
+        node = next((ip for pod in pods if (ip := pod.get("status", {}).get("hostIP"))), "")
+        return observed(environment, namespace, deployments, pods, services, jobs, node)
+
+    async def run(self, step: Step, epoch: Epoch) -> Outcome:
+        """Make what the step states true; see `tidegate.ports.target.Target`."""
+        parts = self._of(epoch.environment)
+        await parts.claims.take(epoch)
+        await self._run(parts, step, epoch)
+        return Outcome()
+
+    async def _run(self, parts: Parts, step: Step, epoch: Epoch) -> None:
+        match step:
+            case Prepare():
+                await self._sources.image(step.component, step.release)
+            case Start():
+                await parts.starting.start(step, epoch)
+            case Replace():
+                await parts.starting.replace(step, epoch)
+            case Verify():
+                await parts.verifying.verify(step, epoch)
+            case Route():
+                await parts.switching.route(step, epoch)
+            case Observe():
+                await parts.watching.observe(step, epoch)
+            case Scale():
+                await parts.retiring.scale(step, epoch)
+            case Retire():
+                await parts.retiring.retire(step, epoch, await self._drain(parts.area, step.group))
+            case Run():
+                await parts.runs.run(step, epoch)
+            case Revert():
+                await parts.runs.revert(step, epoch)
+            case Assume():
+                await parts.runs.assume(step, epoch)
+            case Provide():
+                await parts.providing.provide(step, epoch)
+            case Withdraw():
+                await parts.providing.withdraw(step, epoch)
+            case _ as never:
+                assert_never(never)
+
+    async def forget(self, environment: str, *, data: bool = False) -> None:
+        """See `Target`. A namespace that Tidegate made goes too, once nothing is left in it that somebody else made."""
+        await self._of(environment).grounds.forget(data=data)
+        parts = self._parts.pop(environment)
+        await parts.area.mirror.close()
+
+    async def close(self) -> None:
+        """Nothing is watched any more; what runs keeps running."""
+        self._sources.close()
+        for parts in self._parts.values():
+            await parts.area.mirror.close()
+        self._parts.clear()
+        await self._api.close()
+
+    def _of(self, environment: str) -> Parts:
+        if environment not in self._parts:
+            namespace = self._location.namespace(environment)
+            area = Area(self._api, environment, namespace, Mirror(self._api, namespace, WATCHED))
+            grounds = Grounds(area, self._location.organization)
+            claims = Claims(area, self._store, grounds.begin)
+            starting = Starting(area, claims, self._sources, self._location.proxy)
+            self._parts[environment] = Parts(
+                area,
+                claims,
+                starting,
+                Switching(area, claims),
+                Watching(area, claims),
+                Retiring(area, claims, starting),
+                Runs(area, claims, self._sources),
+                Verifying(area, claims, self._sources, self._location.proxy),
+                Providing(area, claims),
+                grounds,
+            )
+        return self._parts[environment]
+
+    async def _drain(self, area: Area, group: GroupAddress) -> float:
+        await area.mirror.ready()
+        deployment = area.deployment(group)
+        if deployment is None:
+            return 0.0
+        return drain_of(await self._releases.release(deployment["metadata"]["annotations"][RELEASE]))
