@@ -7,8 +7,7 @@ from typing import Any
 
 import anyio
 
-from tidegate.drivers.kubernetes.client import Api, ConflictError, ForbiddenError, InvalidError
-from tidegate.drivers.kubernetes.errors import RefusedError
+from tidegate.drivers.kubernetes.client import Api, ConflictError, ForbiddenError, InvalidError, RefusedError
 from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, NAMESPACE, PVC, RESOURCE_QUOTA, STORAGE_CLASS
 from tidegate.drivers.kubernetes.names import ENVIRONMENT, MANAGED_BY, TIDEGATE, fit
 from tidegate.drivers.kubernetes.permissions import REGISTRY_NAMESPACE, Rule, Where, rules
@@ -23,6 +22,7 @@ Making = Start | Replace | Provide
 OLDEST = (1, 30)
 """The first version of Kubernetes whose `preStop` sleeps by itself, and whose Jobs know why they failed."""
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 ENFORCED = "pod-security.kubernetes.io/enforce"
 
 
@@ -53,10 +53,11 @@ class Preflight:
         found = _too_old(version) + missing
         if not missing:
             made = await self._made(plan)
+            if space is not None:
+                found += self._security(space, made)
             looks = [self._others(), self._storage(made, there=space is not None)]
             if space is not None:
                 looks += [self._admission(made), self._quota(plan, made)]
-                found += self._security(space, made)
             found += await _gathered(looks)
         if found:
             raise TargetError(
@@ -98,7 +99,7 @@ class Preflight:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
         }
-        answer = await self._api.raw("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        answer = await self._api.raw("POST", REVIEWS, body=review, what="ask for our permissions")
         return bool(answer["status"].get("allowed"))
 
     def _lacking(self, rule: Rule, resource: str, verbs: Iterable[str]) -> str:

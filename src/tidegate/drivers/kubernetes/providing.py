@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from tidegate.drivers.kubernetes.area import LOOK, Area, annotation, is_ending, label
+from tidegate.drivers.kubernetes.area import LOOK, Area, is_ending, label
 from tidegate.drivers.kubernetes.claims import Claims
 from tidegate.drivers.kubernetes.client import ConflictError
 from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, NETWORK_POLICY, POD, SERVICE, SERVICE_ACCOUNT
@@ -96,7 +96,8 @@ class Providing:
         while True:
             found = await area.api.get(DEPLOYMENT, deployment["metadata"]["name"], area.namespace)
             await self._claims.check(epoch)
-            if found is not None and annotation(found, IDENTITY) == deployment["metadata"]["annotations"][IDENTITY]:
+            wanted = deployment["metadata"]["annotations"][IDENTITY]
+            if found is not None and found["metadata"].get("annotations", {}).get(IDENTITY) == wanted:
                 return int(found["metadata"]["generation"])
             metadata = dict(deployment["metadata"])
             if found is not None:

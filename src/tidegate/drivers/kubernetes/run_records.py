@@ -46,7 +46,8 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One Job. `at` is when it was made (ISO 8601), `pod` the name of its pod ("" if it has none any more)."""
+    """One Job. `pod` is the name of its pod ("" if it has none any more), `at` when it was made (ISO 8601), `version` its
+    `resourceVersion`."""
 
     job: str
     run: RunAddress
@@ -56,6 +57,7 @@ class Attempt:
     ending: Ending
     pod: str = ""
     at: str = ""
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def read(job: Json, pod: Json | None) -> Attempt:
             ending(job, pod),
             pod["metadata"]["name"] if pod else "",
             str(job["metadata"].get("creationTimestamp", "")),
+            str(job["metadata"].get("resourceVersion", "")),
         )
     except (StoreError, LookupError, TypeError, ValueError) as error:
         raise TargetError(

@@ -158,8 +158,8 @@ class Runs:
                 lines = area.api.logs(area.namespace, attempt.pod, PROGRAM, tail=None, follow=follow and running)
                 async for line in lines:
                     yield line
-            known = book_of(attempts, run)
-            over = known is not None and known is not RunState.RUNNING
+            known = Book({run: attempts}).known.get(run)
+            over = known is not None and known.state is not RunState.RUNNING
             if not follow or (over and not new):
                 return
             if not new:
@@ -225,7 +225,7 @@ class Runs:
             return
         what = "undo" if undoes else "run"
         if ended.verdict is not None:
-            raise await self._area.failure(what, _called(run), ended.verdict, component=run.component)
+            raise await self._area.failure(what, run.component, ended.verdict)
         if ended.ending.state is None:
             raise _failed(what, run, "Somebody held it back before it began.", hint="Try again.")
         raise self._failure(run, hook, ended, undoes=undoes)
@@ -284,12 +284,6 @@ class Runs:
             log=ended.log,
             hint=hint,
         )
-
-
-def book_of(attempts: tuple[Attempt, ...] | list[Attempt], run: RunAddress) -> RunState | None:
-    """What these attempts say became of the run."""
-    record = Book({run: attempts}).known.get(run)
-    return record.state if record else None
 
 
 def _called(run: RunAddress) -> str:

@@ -14,7 +14,7 @@ from tidegate.drivers.kubernetes.job_watch import JobWatch
 from tidegate.drivers.kubernetes.kinds import JOB
 from tidegate.drivers.kubernetes.names import EPOCH, GROUP_ADDRESS, PROXY_PORT, edge_name, fit, group_to_json, to_text
 from tidegate.drivers.kubernetes.objects.source import GroupSource
-from tidegate.drivers.kubernetes.reading import pin_of
+from tidegate.drivers.kubernetes.observing import pin_of
 from tidegate.drivers.kubernetes.sources import Sources
 from tidegate.errors import StepFailed
 from tidegate.model.address import EdgeAddress, GroupAddress
