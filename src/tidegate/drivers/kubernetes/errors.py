@@ -1,17 +1,18 @@
 """What the API server answers when it does not do what was asked, in the words of this project.
 
-    TargetError
-    ├── ConflictError       another manager set the field, or the object moved on (`stale`)
-    ├── AlreadyThere        there is one of that name
-    ├── MissingError        there is none, or no namespace for it
-    ├── ForbiddenError      nobody gave us the permission
-    ├── NotSignedIn         the cluster does not know who we are
-    ├── InvalidError        the object is not one that the API takes
-    ├── RefusedError        admission did not let it in
-    │   ├── QuotaError
-    │   └── NamespaceEnding
-    ├── GoneError           the version is too old to list or watch from: begin anew
-    └── TemporaryError      (of `tidegate.errors`) the same may work in a moment
+TargetError
+├── ConflictError       another manager set the field, or the object moved on (`stale`)
+├── AlreadyThere        there is one of that name
+├── MissingError        there is none, or no namespace for it
+├── ForbiddenError      nobody gave us the permission
+├── NotSignedIn         the cluster does not know who we are
+├── InvalidError        the object is not one that the API takes
+├── RefusedError        admission did not let it in
+│   ├── QuotaError
+│   └── NamespaceEnding
+├── PodSilent           a program in a pod does not answer as it should
+├── GoneError           the version is too old to list or watch from: begin anew
+└── TemporaryError      (of `tidegate.errors`) the same may work in a moment
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class MissingError(TargetError):
 
 
 class ForbiddenError(TargetError):
-    """`user` may not `verb` the `resource` (`deployments.apps`, `pods/log`) in `namespace` ("" for the whole cluster)."""
+    """`user` may not `verb` the `resource` (`deployments.apps`, `pods/log`) in `namespace`, "" for the whole cluster."""
 
     def __init__(self, what: str, detail: str, *, verb: str, resource: str, namespace: str, user: str) -> None:
         self.verb = verb
@@ -90,6 +91,10 @@ class QuotaError(RefusedError):
 
 class NamespaceEnding(RefusedError):
     """The namespace is being removed; nothing new can be put into it."""
+
+
+class PodSilent(TargetError):
+    """A program in a pod does not answer, or not with success."""
 
 
 class GoneError(TargetError):
@@ -132,7 +137,7 @@ def refusal(what: str, code: int, body: Mapping[str, Any], *, retry_after: float
                 hint="They may have expired: sign in again, as for kubectl.",
             )
         case 403:
-            return _forbidden(what, message, causes, details)
+            return _forbidden(what, message, details)
         case 404:
             return MissingError(f"cannot {what}", _sentence(message))
         case 409 if reason == "AlreadyExists":
@@ -145,6 +150,8 @@ def refusal(what: str, code: int, body: Mapping[str, Any], *, retry_after: float
             return GoneError(f"cannot {what}", _sentence(message))
         case 500 if "failed calling webhook" in message:
             return TryAgain(what, _sentence(message), patience=_WEBHOOK_PATIENCE)
+        case 500 if "typed patch object" in message:
+            return InvalidError(what, _sentence(message.partition("): ")[2] or message))
         case _ if code in _BUSY:
             return TryAgain(what, _sentence(message), after=retry_after)
         case _ if "denied the request" in message or "ValidatingAdmissionPolicy" in message:
@@ -154,17 +161,15 @@ def refusal(what: str, code: int, body: Mapping[str, Any], *, retry_after: float
             return InvalidError(what, listed or _sentence(message), causes=causes)
 
 
-def _forbidden(what: str, message: str, causes: Sequence[Cause], details: Mapping[str, Any]) -> TargetError:
+def _forbidden(what: str, message: str, details: Mapping[str, Any]) -> TargetError:
     found = _FORBIDDEN.search(message)
     if found is not None:
         group, namespace, user = found["group"], found["namespace"] or "", found["user"]
         resource = f"{found['resource']}.{group}" if group else found["resource"]
         where = f"in the namespace {namespace}" if namespace else "in the whole cluster"
         detail = f"{user} lacks the permission to {found['verb']} {resource} {where}."
-        return ForbiddenError(
-            what, detail, verb=found["verb"], resource=resource, namespace=namespace, user=user
-        )
-    if "exceeded quota" in message or "must specify" in message and "failed quota" in message:
+        return ForbiddenError(what, detail, verb=found["verb"], resource=resource, namespace=namespace, user=user)
+    if "exceeded quota" in message or "failed quota" in message:
         return QuotaError(
             f"cannot {what}",
             _sentence(message),

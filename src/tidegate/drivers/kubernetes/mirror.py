@@ -1,0 +1,182 @@
+"""What a namespace holds of ours, kept up to date: listed once, then watched. Shared by all steps of an environment.
+
+However many wait, the API server is asked once per kind; so the number of requests does not grow with the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import anyio
+
+from tidegate.drivers.kubernetes.client import Api, GoneError, Listing, TryAgain
+from tidegate.drivers.kubernetes.kinds import ApiKind
+from tidegate.drivers.kubernetes.names import MANAGED_BY, TIDEGATE
+from tidegate.drivers.kubernetes.transport import Trouble
+from tidegate.errors import TargetError
+
+Json = dict[str, Any]
+T = TypeVar("T")
+LOOK = 1.0  # seconds between two looks when nothing changes: what is waited for may depend on the time
+
+
+class Mirror:
+    """The objects of some kinds in one namespace that carry the label of Tidegate. Starts when it is first waited for.
+
+    Never tells absence from what it could not see: all but `close` raise `TargetUnreachable` when the API server was
+    away for its patience, and what it refused (`ForbiddenError`).
+    """
+
+    def __init__(self, api: Api, namespace: str, kinds: Sequence[ApiKind]) -> None:
+        self._api = api
+        self._views = {kind: _View(api, namespace, kind, self._tell) for kind in kinds}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._changed = asyncio.Event()
+
+    async def ready(self) -> None:
+        """Everything was listed at least once since this object was made."""
+        self._start()
+        while not all(view.listed for view in self._views.values()):
+            self._check()
+            await self._change(LOOK)
+        self._check()
+
+    def objects(self, kind: ApiKind) -> Mapping[str, Json]:
+        """Those of one kind by name, as they were last seen; only after `ready` or `until`. Not to be changed."""
+        view = self._views[kind]
+        view.check()
+        assert view.listed, "what was never seen cannot be told from what is not there"
+        return MappingProxyType(view.objects)
+
+    def saw(self, kind: ApiKind, obj: Json) -> None:
+        """Take what a request of our own answered as seen, before the watch brings it."""
+        self._views[kind].saw(obj)
+
+    async def until(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
+        """What `look` gives as soon as it is not None, asked at once, at each change and each second.
+
+        None when the time is over; it is asked at least once.
+        """
+        end = time.monotonic() + seconds
+        await self.ready()
+        while True:
+            self._check()
+            found = look()
+            left = end - time.monotonic()
+            if found is not None or left <= 0:
+                return found
+            await self._change(min(left, LOOK))
+
+    async def close(self) -> None:
+        """Nothing is watched any more."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _start(self) -> None:
+        if not self._tasks:
+            self._tasks = [asyncio.create_task(view.follow()) for view in self._views.values()]
+
+    def _check(self) -> None:
+        for view in self._views.values():
+            view.check()
+
+    def _tell(self) -> None:
+        former, self._changed = self._changed, asyncio.Event()
+        former.set()
+
+    async def _change(self, seconds: float) -> None:
+        changed = self._changed
+        with anyio.move_on_after(seconds):
+            await changed.wait()
+
+
+class _View:
+    """The objects of one kind. `version` is how far the watch has come."""
+
+    def __init__(self, api: Api, namespace: str, kind: ApiKind, tell: Callable[[], None]) -> None:
+        self.objects: dict[str, Json] = {}
+        self.listed = False
+        self._api = api
+        self._namespace = namespace
+        self._kind = kind
+        self._tell = tell
+        self._labels = {MANAGED_BY: TIDEGATE}
+        self._version = ""
+        self._error: Exception | None = None
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    async def follow(self) -> None:
+        """Until cancelled, or until it makes no sense to go on; `check` then says why."""
+        trouble = Trouble(self._api.patience)
+        while True:
+            try:
+                if not self._version:
+                    self._take(await self._api.list(self._kind, self._namespace, self._labels))
+                await self._watch(trouble)
+            except GoneError:
+                self._version = ""
+            except TryAgain as error:
+                pause = trouble.pause(error)
+                if pause is None:
+                    self._fail(self._api.unreachable(error))
+                    return
+                await anyio.sleep(pause)
+            except TargetError as error:
+                self._fail(error)
+                return
+
+    def saw(self, obj: Json) -> None:
+        if _number(obj) > max(int(self._version or 0), self._known(obj)):
+            self._put(obj)
+            self._tell()
+
+    async def _watch(self, trouble: Trouble) -> None:
+        events = self._api.watch(self._kind, self._namespace, self._labels, self._version)
+        async with aclosing(events):
+            async for what, obj in events:
+                trouble.over()
+                if _number(obj) >= self._known(obj):
+                    if what == "DELETED":
+                        self.objects.pop(obj["metadata"]["name"], None)
+                    elif what != "BOOKMARK":
+                        self._put(obj)
+                self._version = obj["metadata"]["resourceVersion"]
+                self._tell()
+        trouble.over()
+
+    def _take(self, found: Listing) -> None:
+        listed = {each["metadata"]["name"]: each for each in found.items}
+        younger = {name: each for name, each in self.objects.items() if _number(each) > int(found.version)}
+        self.objects = listed | younger
+        self._version = found.version
+        self.listed = True
+        self._tell()
+
+    def _put(self, obj: Json) -> None:
+        named = {"apiVersion": self._kind.api_version, "kind": self._kind.kind}
+        self.objects[obj["metadata"]["name"]] = {**named, **obj}
+
+    def _known(self, obj: Json) -> int:
+        known = self.objects.get(obj["metadata"].get("name", ""))
+        return 0 if known is None else _number(known)
+
+    def _fail(self, error: Exception) -> None:
+        self._error = error
+        self._tell()
+
+
+def _number(obj: Json) -> int:
+    """Versions of one kind grow; so the younger of two states of an object can be told."""
+    return int(obj["metadata"]["resourceVersion"])
