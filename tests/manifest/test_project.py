@@ -9,15 +9,20 @@ import pytest
 
 from tidegate.errors import ManifestError
 from tidegate.manifest import Project, load
+from tidegate.manifest.cluster import AUTOSCALE_KEYS, EXPOSE_KEYS
+from tidegate.manifest.cluster import KEYS as CLUSTER_KEYS
 from tidegate.manifest.component import HOOK_KEYS, KEYS
 from tidegate.manifest.environments import KEYS as ENVIRONMENT_KEYS
 from tidegate.manifest.environments import MAX_EXTRA_KEYS
 from tidegate.manifest.health import KEYS as HEALTH_KEYS
+from tidegate.manifest.image import IMAGES_KEYS
+from tidegate.manifest.image import KEYS as IMAGE_KEYS
 from tidegate.manifest.json_schema import service_schema, task_schema, tidegate_schema, worker_schema
 from tidegate.manifest.models import ComponentSpec
 from tidegate.manifest.organization import BUILDS_KEYS, TEAM_KEYS
 from tidegate.manifest.organization import KEYS as TIDEGATE_KEYS
 from tidegate.manifest.resources import KEYS as RESOURCE_KEYS
+from tidegate.manifest.target import KEYS as TARGET_KEYS
 from tidegate.model.component import Health, HealthKind, Kind
 from tidegate.model.pins import Secret
 
@@ -220,12 +225,19 @@ def test_the_schemas_know_exactly_the_keys_that_the_reader_knows() -> None:
     assert key_sets(top) == set(TIDEGATE_KEYS)
     for kind, schema in {Kind.SERVICE: service, Kind.WORKER: worker_schema(), Kind.TASK: task_schema()}.items():
         assert key_sets(schema) == set(KEYS[kind])
+        assert key_sets(schema["properties"]["image"]["anyOf"][1]) == set(IMAGE_KEYS)
+        assert key_sets(schema["properties"]["kubernetes"]["anyOf"][0]) == set(CLUSTER_KEYS[kind])
     inner = top["properties"]
     environment = inner["environments"]["additionalProperties"]["anyOf"][0]
     assert key_sets(environment) == set(ENVIRONMENT_KEYS)
     assert key_sets(environment["properties"]["max_extra"]["anyOf"][1]) == set(MAX_EXTRA_KEYS)
     assert key_sets(inner["teams"]["additionalProperties"]["anyOf"][0]) == set(TEAM_KEYS)
     assert key_sets(inner["builds"]) == set(BUILDS_KEYS)
+    assert key_sets(inner["images"]) == set(IMAGES_KEYS)
+    assert key_sets(environment["properties"]["target"]["anyOf"][1]) == set(TARGET_KEYS)
+    cluster = service["properties"]["kubernetes"]["anyOf"][0]["properties"]
+    assert key_sets(cluster["expose"]["anyOf"][1]) == set(EXPOSE_KEYS)
+    assert key_sets(cluster["autoscale"]) == set(AUTOSCALE_KEYS)
     assert key_sets(inner["resources"]["additionalProperties"]["additionalProperties"]) == set(RESOURCE_KEYS)
     assert key_sets(service["properties"]["health"]["anyOf"][1]) == set(HEALTH_KEYS)
     assert key_sets(service["properties"]["before"]["anyOf"][1]) == set(HOOK_KEYS)
@@ -242,6 +254,7 @@ def test_every_example_of_the_schemas_is_accepted(tmp_path: Path) -> None:
         (tmp_path / name / "settings").mkdir(parents=True)
         (tmp_path / name / "settings" / "default.json").write_text("{}")
         (tmp_path / name / "service.yaml").write_text("team: web\nrun: x\n")
+        (tmp_path / name / "Dockerfile").write_text("FROM scratch\n")
     base = {"organization": "acme", "teams": {"web": {}}, "environments": {"dev": {}}}
     plain = {"team": "web", "run": "x"}
     top = tidegate_schema()
@@ -261,6 +274,9 @@ def test_every_example_of_the_schemas_is_accepted(tmp_path: Path) -> None:
     environment = inner["environments"]["additionalProperties"]["anyOf"][0]["properties"]
     for key, schema in environment.items():
         accepted({**base, "environments": {"dev": {}, "two": {key: schema["examples"][0]}}}, plain)
+    for key, schema in environment["target"]["anyOf"][1]["properties"].items():
+        target = {"kind": "kubernetes", key: schema["examples"][0]}
+        accepted({**base, "environments": {"dev": {"target": target}}}, plain)
     for key, schema in environment["max_extra"]["anyOf"][1]["properties"].items():
         accepted({**base, "environments": {"dev": {"max_extra": {key: schema["examples"][0]}}}}, plain)
     local = inner["resources"]["additionalProperties"]["additionalProperties"]["properties"]

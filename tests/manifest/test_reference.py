@@ -9,11 +9,14 @@ import pytest
 
 from tests.manifest.projects import write
 from tidegate.manifest import load
+from tidegate.manifest.cluster import KEYS as CLUSTER_KEYS
 from tidegate.manifest.component import HOOK_KEYS, KEYS
 from tidegate.manifest.environments import KEYS as ENVIRONMENT_KEYS
 from tidegate.manifest.health import KEYS as HEALTH_KEYS
+from tidegate.manifest.image import KEYS as IMAGE_KEYS
 from tidegate.manifest.organization import KEYS as TOP_KEYS
 from tidegate.manifest.resources import KEYS as RESOURCE_KEYS
+from tidegate.manifest.target import KEYS as TARGET_KEYS
 from tidegate.model.component import Kind
 
 TEXT = (Path(__file__).parents[2] / "docs" / "manifests.md").read_text(encoding="utf-8")
@@ -22,10 +25,13 @@ ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| `([^`]+)` \|$", re.MULTILINE)
 DOCUMENTED = {
     "tidegate.yaml": TOP_KEYS,
     "An environment": ENVIRONMENT_KEYS,
+    "A target": TARGET_KEYS,
     "A resource": RESOURCE_KEYS,
     "service.yaml": KEYS[Kind.SERVICE],
     "Health": HEALTH_KEYS,
     "Before and after": HOOK_KEYS,
+    "An image": IMAGE_KEYS,
+    "In a cluster": CLUSTER_KEYS[Kind.SERVICE],
     "worker.yaml": KEYS[Kind.WORKER],
     "task.yaml": KEYS[Kind.TASK],
 }
@@ -47,6 +53,7 @@ def test_every_key_is_there_once_and_its_example_loads(section: str, tmp_path: P
     """Key by key, in a project that has what the examples name."""
     rows = ROW.findall(SECTIONS[section])
     assert sorted(key for key, _ in rows) == sorted(DOCUMENTED[section])
+    write(tmp_path, {"a/Dockerfile": "FROM scratch\n", "backend/Dockerfile": "FROM scratch\n"})
     write(tmp_path, {"libs/x": "", "a/settings/default.json": "{}", "backend/service.yaml": "team: web\nrun: x\n"})
     for key, example in rows:
         assert example.startswith(f"{key}: ")
@@ -60,6 +67,13 @@ def test_every_key_is_there_once_and_its_example_loads(section: str, tmp_path: P
             case "A resource":
                 others = {"run": 'url: "x://h:$PORT"', "url": "run: x"}.get(key, 'run: x, url: "x://h:$PORT"')
                 top = f"{TOP}resources: {{cache: {{default: {{{example}, {others}}}}}}}\n"
+            case "A target":
+                target = f"target: {{{example if key == 'kind' else f'kind: kubernetes, {example}'}}}"
+                top = f"{TOP.replace('prod: {}', f'prod: {{{target}}}')}{CACHE}"
+            case "An image":
+                component += f"image: {{{example}}}\n"
+            case "In a cluster":
+                component += f"kubernetes: {{{example}}}\n"
             case "Health":
                 component += f"health: {{{example}}}\n"
             case "Before and after":
