@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s$]+@")  # postgres://app:password@db
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -36,3 +39,8 @@ def component_name(text: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     name = re.sub(r"^[^a-z]+", "", name)[:40].strip("-")
     return name or "app"
+
+
+def looks_secret(variable: str, value: str) -> bool:
+    """Whether the value of a variable is probably nobody else's business: its name or a password in it says so."""
+    return bool(_SECRET.search(variable) or _WITH_PASSWORD.search(value))

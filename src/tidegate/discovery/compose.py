@@ -11,15 +11,13 @@ from pathlib import Path
 from posixpath import normpath
 from typing import Any
 
-from tidegate.discovery.candidate import Candidate, component_name
+from tidegate.discovery.candidate import Candidate, component_name, looks_secret
 from tidegate.discovery.folder import read_folder
 from tidegate.manifest.fields import VARIABLE, reserved
 from tidegate.manifest.reader import Items, Node, Report, Scalar, TooManyProblems, read
 from tidegate.model.address import url_variable
 
 FILES = ("compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml")
-_SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_?KEY|CREDENTIAL", re.IGNORECASE)
-_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s$]+@")  # postgres://app:password@db
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _connected(candidate: Candidate, service: dict[str, Any], names: dict[str, s
             address = url_variable(need)
             if key != address or other[2]:
                 prefix += f'{key}="${address}{other[2] or ""}" '
-        elif _SECRET.search(key) or _WITH_PASSWORD.search(value):
+        elif looks_secret(key, value):
             env[key] = {"secret": f"env:{key}"}
             unknown.append(f"{candidate.name} gets {key} from your environment: set it before `tidegate up`.")
         elif "${" in value or re.match(r"\$\w", value):

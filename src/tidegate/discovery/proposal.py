@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,10 +140,12 @@ def _service(one: Candidate) -> str:
 
 
 def write(proposal: Proposal, root: Path) -> None:
-    """Write all files or none. Raises `TidegateError`, also when one of them has come into being since."""
+    """Write all files or none, and folders that they need. Raises `TidegateError`, also when one of the files has come
+    into being since."""
     written: list[Path] = []
     try:
         for path, text, _ in proposal.files:
+            _make_folder((root / path).parent, written)
             _create(root / path, text)
             written.append(root / path)
     except OSError as error:
@@ -152,7 +153,7 @@ def write(proposal: Proposal, root: Path) -> None:
         raise TidegateError(
             "cannot write the manifests",
             f"{error.filename2 or error.filename}: {error.strerror}. Nothing was written.",
-            hint="Run `tidegate init` again once that is put right.",
+            hint="Run the same command again once that is put right.",
         ) from error
     except BaseException:
         _remove(written)
@@ -169,7 +170,15 @@ def _create(file: Path, text: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _remove(files: Iterable[Path]) -> None:
-    for file in files:
+def _make_folder(folder: Path, written: list[Path]) -> None:
+    if not folder.exists():
+        _make_folder(folder.parent, written)
+        folder.mkdir()
+        written.append(folder)
+
+
+def _remove(written: list[Path]) -> None:
+    """What was written, the last first; a folder that somebody else has used since stays."""
+    for each in reversed(written):
         with contextlib.suppress(OSError):
-            file.unlink()
+            each.rmdir() if each.is_dir() else each.unlink()
