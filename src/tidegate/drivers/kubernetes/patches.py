@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from tidegate.drivers.kubernetes.client import Api
 
 Json = dict[str, Any]
 
@@ -24,15 +26,7 @@ _NAMES = {"object": "a mapping", "array": "a list", "string": "a text", "boolean
 _NUMBERS = {"integer": "a whole number", "number": "a number"}
 
 
-class Schemas(Protocol):
-    """What of the API server is asked here."""
-
-    async def raw(self, method: str, path: str) -> Any:
-        """The answer, read as JSON."""
-        ...
-
-
-async def check(api: Schemas, objects: Sequence[Mapping[str, Any]]) -> list[str]:
+async def check(api: Api, objects: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is wrong with these objects, one mistake per line, by their kind, name and path; [] if nothing is.
 
     Asks for one document per group of the API that they belong to. Raises `TargetError`.

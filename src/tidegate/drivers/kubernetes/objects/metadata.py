@@ -98,7 +98,7 @@ def merged(value: Any, patch: Any) -> Any:
 
 def literal(text: str) -> str:
     """Text that a kubelet hands over as it is, in commands and variables: there `$(NAME)` is replaced, `$$` is `$`."""
-    return re.sub(r"\$(?=[$(])", "$$$$", text)
+    return re.sub(r"\$(?=[$(])", "$$", text)
 
 
 def seconds(milliseconds: int) -> int:
