@@ -1,4 +1,4 @@
-"""Releases of one checkout, as trees."""
+"""One checkout: its sources, and releases of them as trees."""
 
 from __future__ import annotations
 
@@ -15,16 +15,11 @@ from tidegate.model.digest import short
 from tidegate.ports.builder import Recipe, SourceState
 
 
-class CheckoutBuilder:
-    """Implements `tidegate.ports.builder.Builder`. Builds see PATH, HOME, LANG and `env`; their logs go to `logs`."""
+class CheckoutReader:
+    """What all builders have in common: reading the sources of the checkout at `root`."""
 
-    def __init__(
-        self, root: Path, artifacts: TreeArtifacts | SharedTrees, env: Mapping[str, str], *, logs: Path
-    ) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._artifacts = artifacts
-        self._env = env
-        self._logs = logs
         self._read: dict[Recipe, Sources] = {}
 
     async def read(self, recipes: Sequence[Recipe]) -> Mapping[str, SourceState]:
@@ -39,16 +34,32 @@ class CheckoutBuilder:
         """See `Builder`."""
         return await to_thread.run_sync(would_count, self._root.resolve(), file, recipe.paths, recipe.exclude)
 
-    async def build(self, recipe: Recipe, release: str, on_line: Callable[[str], None]) -> Artifact:
-        """See `Builder`. `release` names the sources that were read last."""
+    async def sources(self, recipe: Recipe) -> Sources:
+        """Those that were read last, or now if none were. Raises `ReleaseError`."""
         if recipe not in self._read:
             await self.read([recipe])
+        return self._read[recipe]
+
+
+class CheckoutBuilder(CheckoutReader):
+    """Implements `tidegate.ports.builder.Builder`. Builds see PATH, HOME, LANG and `env`; their logs go to `logs`."""
+
+    def __init__(
+        self, root: Path, artifacts: TreeArtifacts | SharedTrees, env: Mapping[str, str], *, logs: Path
+    ) -> None:
+        super().__init__(root)
+        self._artifacts = artifacts
+        self._env = env
+        self._logs = logs
+
+    async def build(self, recipe: Recipe, release: str, on_line: Callable[[str], None]) -> Artifact:
+        """See `Builder`. `release` names the sources that were read last."""
         return await self._artifacts.build(
             BuildRequest(
                 component=recipe.component,
                 release=release,
                 root=self._root,
-                sources=self._read[recipe],
+                sources=await self.sources(recipe),
                 folder=recipe.folder,
                 command=recipe.command,
                 env=self._env,

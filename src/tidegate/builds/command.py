@@ -32,10 +32,17 @@ def bare_environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 async def run_command(
-    command: str, *, folder: Path, env: Mapping[str, str], log: Path, on_line: Callable[[str], None]
+    command: str,
+    *,
+    folder: Path,
+    env: Mapping[str, str],
+    log: Path,
+    on_line: Callable[[str], None],
+    patience: float = 0.0,
 ) -> tuple[int, tuple[str, ...]]:
     """(exit status, last lines). Ends at the first line of the command that fails. Nothing of its process group is
-    left afterwards, also when this is cancelled. Output goes to the log and, line by line, to `on_line`.
+    left afterwards, also when this is cancelled; then the command first has `patience` seconds after a SIGTERM, to
+    tidy up. Output goes to the log and, line by line, to `on_line`.
 
     Raises `OSError` if the log cannot be written or the command not be started.
     """
@@ -67,6 +74,10 @@ async def run_command(
             raise failed.exceptions[0] from failed
         finally:
             with anyio.CancelScope(shield=True):
+                if patience and process.returncode is None:
+                    process.terminate()
+                    with anyio.move_on_after(patience):
+                        await process.wait()
                 _end(process)
                 await process.aclose()
     return status, tuple(last)

@@ -195,12 +195,12 @@ class TreeArtifacts:
             raise BuildFailed(
                 f"cannot build {request.component}",
                 "\n".join([f"The build command ended with {how}.", *(f"  | {line}" for line in last)]),
-                hint=f"The whole log: {request.log}{_not_passed(request.env)}",
+                hint=f"The whole log: {request.log}{not_passed(request.env)}",
                 address=request.component,
             )
 
 
-def _not_passed(passed: Mapping[str, str]) -> str:
+def not_passed(passed: Mapping[str, str]) -> str:
     """What to do, on a line of its own, if the build failed for want of the caller's way to the network."""
     missing = [name for name in network_variables(os.environ) if name not in passed]
     if not missing:
