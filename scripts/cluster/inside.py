@@ -49,12 +49,14 @@ def _restart_one(layout: Layout, running: dict[int, Part]) -> None:
 
 
 def _start(layout: Layout, part: Part) -> int:
+    # Nothing else of who started the cluster: no proxy for addresses that only exist here, no secrets.
+    environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "HOME": os.environ.get("HOME", "/root")}
     # Not `subprocess`: whenever it starts a process it takes away the ends of those that it started before.
     with (layout.logs / part.name).open("ab") as log, Path(os.devnull).open("rb") as nothing:
         return os.posix_spawnp(
             part.command[0],
             part.command,
-            os.environ,
+            environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
                 (os.POSIX_SPAWN_DUP2, log.fileno(), 1),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx2
+import pytest
 import yaml
 from lightkube import Client, codecs
 from lightkube.resources.apps_v1 import Deployment
@@ -39,7 +41,7 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: NAME}
-spec: {type: NodePort, selector: {app: NAME}, ports: [{port: 80, targetPort: 8080}]}
+spec: {type: KIND, selector: {app: NAME}, ports: [{port: 80, targetPort: 8080}]}
 """
 PROGRAM = """
 import http.server, urllib.request
@@ -69,6 +71,24 @@ def test_a_service_is_found_by_its_name_within_the_cluster_and_answers_outside_a
             return httpx2.get(url, timeout=10, trust_env=False).text == "hello hello hello"
         except httpx2.HTTPError:
             return False  # the node learns of endpoints a moment after the API server does
+
+    _until(answers)
+
+
+def test_a_load_balancer_gets_an_address_at_which_this_machine_reaches_it(cluster: Cluster, client: Client) -> None:
+    """As a cloud would give it one; most local clusters have none, so it is promised of ours alone."""
+    if os.environ.get("TIDEGATE_TEST_CONTEXT"):
+        pytest.skip("the cluster is the user's own, and may give no addresses")
+    _serve(client, cluster, "shop", "answer = b'hello'", kind="LoadBalancer")
+    _until(lambda: _available(client, "shop"))
+
+    def answers() -> bool:
+        status = client.get(Service, "shop").status
+        given = (status.loadBalancer.ingress if status and status.loadBalancer else None) or []
+        try:
+            return bool(given) and httpx2.get(f"http://{given[0].ip}/", timeout=10, trust_env=False).text == "hello"
+        except httpx2.HTTPError:
+            return False
 
     _until(answers)
 
@@ -144,9 +164,12 @@ def test_the_gateway_image_runs_envoy_as_a_plain_user_on_a_read_only_root(cluste
     assert "configuration '' OK" in "".join(client.log("gateway"))
 
 
-def _serve(client: Client, cluster: Cluster, name: str, answer: str, claim: str = "") -> None:
+def _serve(
+    client: Client, cluster: Cluster, name: str, answer: str, *, claim: str = "", kind: str = "NodePort"
+) -> None:
     """A Deployment of one pod, and a Service, of that name."""
-    deployment, service = yaml.safe_load_all(SERVER.replace("NAME", name).replace("IMAGE", cluster.images["base"]))
+    text = SERVER.replace("NAME", name).replace("IMAGE", cluster.images["base"]).replace("KIND", kind)
+    deployment, service = yaml.safe_load_all(text)
     pod = deployment["spec"]["template"]["spec"]
     pod["containers"][0]["command"][2] = PROGRAM.replace("ANSWER", answer)
     if claim:
