@@ -46,8 +46,8 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One Job. `pod` is the name of its pod ("" if it has none any more), `at` when it was made (ISO 8601), `version` its
-    `resourceVersion`."""
+    """One Job. `pod` is the name of its pod ("" if it has none any more), `at` when it was made (ISO 8601), `version`
+    its `resourceVersion`."""
 
     job: str
     run: RunAddress

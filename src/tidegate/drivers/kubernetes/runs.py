@@ -238,6 +238,7 @@ class Runs:
                 await self._area.api.patch(JOB, name, self._area.namespace, note, missing_ok=True)
 
     async def _source(self, run: RunAddress, pin: Pin, what: str) -> tuple[Hook, GroupSource]:
+        await self._area.mirror.ready()
         source = await self._sources.of_group(self._area, GroupAddress(run.environment, run.component, 0), pin, {})
         hook = source.release.runtime.hook(run.what)
         if hook is None:
