@@ -33,6 +33,7 @@ _KEPT_STATISTICS = (
     {"exact": "http.inbound.downstream_rq_completed"},
     {"exact": "http.inbound.downstream_rq_active"},
     {"exact": "http.inbound.downstream_cx_active"},
+    {"prefix": f"cluster.{_PROGRAM}.membership_"},  # by which TCP_HEALTH_PATH is answered
 )
 # Below the 5 s after which uvicorn and node close idle connections, so that no request meets a closing one.
 _PROGRAM_IDLE = "3s"
