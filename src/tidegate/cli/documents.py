@@ -63,6 +63,28 @@ class InitDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class UnpinnedObject:
+    """An image whose digest could not be looked up, and why."""
+
+    image: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportDocument:
+    """`left` is what stands in the files that were read and cannot be carried over, `unpinned` the images that no
+    digest pins, `unknown` what a person has to decide."""
+
+    files: tuple[ProposedFileObject, ...]
+    found: tuple[str, ...]
+    left: tuple[ProblemObject, ...]
+    unpinned: tuple[UnpinnedObject, ...]
+    unknown: tuple[str, ...]
+    written: bool
+    schema: Literal["tidegate/import/1"] = "tidegate/import/1"
+
+
+@dataclass(frozen=True, slots=True)
 class CheckedEnvironment:
     """An environment of tidegate.yaml and the components it has."""
 
@@ -305,6 +327,7 @@ class VersionDocument:
 
 Document = (
     InitDocument
+    | ImportDocument
     | CheckDocument
     | ReleaseDocument
     | ReleasesDocument

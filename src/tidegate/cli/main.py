@@ -20,6 +20,7 @@ from tidegate.cli.commands.check import check
 from tidegate.cli.commands.down import down
 from tidegate.cli.commands.exec import exec_
 from tidegate.cli.commands.history import history
+from tidegate.cli.commands.import_ import import_
 from tidegate.cli.commands.init import init
 from tidegate.cli.commands.logs import logs
 from tidegate.cli.commands.plan import plan
@@ -42,7 +43,7 @@ WRONG_USE = 64
 _INTERRUPTED = 130  # what Typer makes of Ctrl-C
 
 PANELS: dict[str, dict[str, Callable[..., int]]] = {
-    "Begin": {"init": init, "check": check, "schema": schema},
+    "Begin": {"init": init, "import": import_, "check": check, "schema": schema},
     "Change": {
         "plan": plan,
         "up": up,
