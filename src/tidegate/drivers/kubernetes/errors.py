@@ -59,7 +59,7 @@ class MissingError(TargetError):
 
 
 class ForbiddenError(TargetError):
-    """`user` may not `verb` the `resource` (`deployments.apps`, `pods/log`) in `namespace`, "" for the whole cluster."""
+    """`user` may not `verb` `resource` (`deployments.apps`, `pods/log`) in `namespace`, "" for the whole cluster."""
 
     def __init__(self, what: str, detail: str, *, verb: str, resource: str, namespace: str, user: str) -> None:
         self.verb = verb
