@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -148,6 +149,17 @@ def test_one_component_is_not_several(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "service.yaml").write_text("name: one\nrun: x\n")
     assert run(["-C", str(tmp_path), "check"]) == 0
     assert "no problem in 1 component." in capsys.readouterr().out
+
+
+def test_check_tells_what_is_no_mistake_and_worth_a_word(tmp_path: Path, capsys: Capture) -> None:
+    """An alias that nobody can use where components are processes: with its place and what to do, in words and data."""
+    (tmp_path / "tidegate.yaml").write_text("organization: acme\nenvironments: {dev: {}}\n")
+    (tmp_path / "service.yaml").write_text("name: shop\nrun: x\naliases: [sample-app]\n")
+    assert run(["-C", str(tmp_path), "check"]) == 0
+    assert "Note: service.yaml:3:1: sample-app: nobody can reach shop by this name in dev" in capsys.readouterr().out
+    assert run(["-C", str(tmp_path), "check", "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert (note["file"], note["line"], note["column"]) == ("service.yaml", 3, 1)
 
 
 @pytest.mark.anyio

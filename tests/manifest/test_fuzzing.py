@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.manifest import test_kinds, test_manifest_problems, test_project, test_resources
+from tests.manifest import test_clusters, test_kinds, test_manifest_problems, test_project, test_resources
 from tests.manifest.projects import write
 from tidegate.errors import ManifestError
-from tidegate.manifest import load
+from tidegate.manifest import cluster, image, load, target
 from tidegate.manifest.component import HOOK_KEYS, KEYS
 from tidegate.manifest.environments import KEYS as ENVIRONMENT_KEYS
 from tidegate.manifest.environments import MAX_EXTRA_KEYS
@@ -45,6 +45,8 @@ def right() -> Iterator[dict[str, bytes]]:
     yield twelve | {f"{folder}/service.yaml": text.encode() for folder, text in test_project.COMPONENTS.items()}
     resources = {"tidegate.yaml": test_resources.TOP.encode(), "w/worker.yaml": test_kinds.WORKER.encode()}
     resources["backend/service.yaml"] = b"run: x\ndata: true\noverlap: false\nbefore: {run: y, undo: z}\n"
+    clusters = {"tidegate.yaml": test_clusters.TOP.encode(), "b/service.yaml": test_clusters.BACKEND.encode()}
+    yield clusters | {"w/worker.yaml": b"run: x\nimage: {dockerfile: Dockerfile}\n", "w/Dockerfile": b""}
     yield resources | {"t/task.yaml": b"run: ./seed\nretry: true\ntimeout: 30s\nneeds: [catalog-db, mail]\n"}
 
 
@@ -52,6 +54,7 @@ def wrong() -> Iterator[dict[str, bytes]]:
     """Those with one mistake of the other tests."""
     for kind, content in [
         *(("service", one[0]) for one in test_manifest_problems.SERVICE_MISTAKES.values()),
+        *(("service", one[0]) for one in test_clusters.SERVICE_MISTAKES.values()),
         *((one[0], one[1]) for one in test_kinds.MISTAKES.values()),
     ]:
         text = content if isinstance(content, bytes) else content.encode()
@@ -60,15 +63,20 @@ def wrong() -> Iterator[dict[str, bytes]]:
         one[0] for one in [*test_manifest_problems.TOP_MISTAKES.values(), *test_resources.MISTAKES.values()]
     ):
         yield {"tidegate.yaml": f"organization: acme\n{top_text}".encode(), "a/service.yaml": b"run: x\nneeds: [db]\n"}
+    for one in test_clusters.ENVIRONMENT_MISTAKES.values():
+        top = f"organization: acme\nenvironments:\n  dev: {{}}\n{one[0]}".encode()
+        yield {"tidegate.yaml": top, "a/service.yaml": b"run: x\nneeds: [db]\nimage: x\n"}
 
 
 RIGHT, WRONG = list(right()), list(wrong())
 WORDS = sorted({
     *TOP_KEYS, *ENVIRONMENT_KEYS, *MAX_EXTRA_KEYS, *RESOURCE_KEYS, *HEALTH_KEYS, *HOOK_KEYS,
+    *cluster.KEYS[Kind.SERVICE], *cluster.EXPOSE_KEYS, *cluster.AUTOSCALE_KEYS, *image.KEYS, *target.KEYS,
     *(key for keys in KEYS.values() for key in keys), "default", "secret", "dev", "stage", "prod", "db", "backend",
 })  # fmt: skip
 VALUES = (
-    "", "~", "true", "yes", "-1", "0", "2", "1.5", "1e999", "-0", ".nan", ".inf", "0x1F", "9" * 400, "2G",
+    "", "~", "true", "yes", "-1", "0", "2", "1.5", "1e999", "-0", ".nan", ".inf", "0x1F", "9" * 400, "2G", "250m",
+    "64Mi", "a/b: 1", "kubernetes", "{kind: kubernetes}", "{secret: 'kubernetes:a/b'}",
     "10s", "1001h", "0%", "99.99%", "/healthz", "tcp", "$PORT", "${PORT}", "env:A", "file:",
     "{secret: 'env:A'}", "{secret: }", "[]", "{}", "[a, a]", "[[a]]", "{dev: 1, default: 2}", "{{a: b}: c}",
     "? [a]", "..", "../../x", "/", "C:/x", "\\\\host\\x", "a\0b", "s3://b", "s3://acme-x/y?endpoint=a&region",

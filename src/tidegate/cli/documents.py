@@ -95,12 +95,13 @@ class CheckedEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class CheckDocument:
-    """Manifests without a problem."""
+    """Manifests without a problem; `notes` are no mistakes, but worth a word."""
 
     root: str
     organization: str
     environments: tuple[CheckedEnvironment, ...]
     components: tuple[str, ...]
+    notes: tuple[ProblemObject, ...] = ()
     schema: Literal["tidegate/check/1"] = "tidegate/check/1"
 
 

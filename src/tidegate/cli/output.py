@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from tidegate.cli.documents import Document, ErrorObject, ProblemObject
-from tidegate.errors import ManifestError, StepFailed, TidegateError
+from tidegate.errors import ManifestError, Problem, StepFailed, TidegateError
 
 
 def write(document: Document) -> None:
@@ -33,8 +34,13 @@ def error_object(error: TidegateError) -> ErrorObject:
         hint=error.hint,
         address=error.address,
         log=error.log if isinstance(error, StepFailed) else (),
-        problems=tuple(ProblemObject(each.file, each.line, each.column, each.message, each.hint) for each in problems),
+        problems=problem_objects(problems),
     )
+
+
+def problem_objects(problems: Sequence[Problem]) -> tuple[ProblemObject, ...]:
+    """Problems of manifests as data."""
+    return tuple(ProblemObject(each.file, each.line, each.column, each.message, each.hint) for each in problems)
 
 
 def output_schema() -> dict[str, Any]:

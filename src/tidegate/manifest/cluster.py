@@ -191,18 +191,21 @@ def _expose(node: Node, host_key: str, positions: dict[str, Position], report: R
     if kind is Exposure.GATEWAY:
         fields.require("via", "Write the gateway that people come through, as via: NAMESPACE/NAME")
     host, via = fields.text("host"), fields.text("via")
-    if host is not None:
+    if host is not None and _right_host(node.entries["host"].value, host, report):
         positions[host_key] = fields.position("host")
-        _check_host(node.entries["host"].value, host, report)
+    else:
+        host = None
     if via is not None:
         _check_via(node.entries["via"].value, via, kind, report)
     return _Exposed(kind, host or "", via or "")
 
 
-def _check_host(node: Node, host: str, report: Report) -> None:
-    if not _DNS.fullmatch(host.removeprefix("*.")) or re.fullmatch(r"[0-9.]+", host):
+def _right_host(node: Node, host: str, report: Report) -> bool:
+    right = _DNS.fullmatch(host.removeprefix("*.")) is not None and not re.fullmatch(r"[0-9.]+", host)
+    if not right:
         hint = "Write a name such as shop.acme.example: small letters, no https://, no port, no path."
         report.add(node, f"'host' must be a name of DNS, not {describe(node)}", hint)
+    return right
 
 
 def _check_via(node: Node, via: str, kind: Exposure, report: Report) -> None:

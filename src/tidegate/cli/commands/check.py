@@ -22,7 +22,7 @@ def check(ctx: typer.Context, json: options.Json = False) -> int:
     Exit status: 0 no mistake, 1 mistakes found, 64 wrong use.
     """
     from tidegate.cli.documents import CheckDocument, CheckedEnvironment
-    from tidegate.cli.output import write
+    from tidegate.cli.output import problem_objects, write
     from tidegate.cli.views.console import clean, out
     from tidegate.manifest import find_root, load
 
@@ -32,7 +32,8 @@ def check(ctx: typer.Context, json: options.Json = False) -> int:
         for name, spec in project.environments.items()
     )
     if json:
-        write(CheckDocument(str(project.root), project.organization, checked, tuple(sorted(project.components))))
+        names, notes = tuple(sorted(project.components)), problem_objects(project.notes)
+        write(CheckDocument(str(project.root), project.organization, checked, names, notes))
         return 0
     count = len(project.components)
     components = f"{count} component{'' if count == 1 else 's'}"
@@ -45,4 +46,6 @@ def check(ctx: typer.Context, json: options.Json = False) -> int:
     for each in checked:
         after = f" (after {', '.join(each.after)})" if each.after else ""
         out().print(f"  {each.environment}{after}: {', '.join(each.components) or 'no components'}", soft_wrap=True)
+    for note in project.notes:
+        out().print(clean(f"Note: {note}"), soft_wrap=True)
     return 0
