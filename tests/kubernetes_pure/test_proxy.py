@@ -36,15 +36,20 @@ def anyio_backend() -> str:
 
 @dataclass
 class Program:
-    """Answers each request with the status that its path names, `/wait` when it is let go, upgrades by an echo."""
+    """Answers each request with the status that its path names, `/wait` when it is let go, upgrades by an echo, and
+    HTTP/2 not at all."""
 
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     heads: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while head := (await reader.readuntil(b"\r\n\r\n")).decode():
                 self.heads.append(head)
+                self.asked.set()
+                if head.startswith("PRI"):
+                    return
                 path = head.split(" ")[1]
                 if "upgrade: websocket" in head.lower():
                     writer.write(b"HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
@@ -162,6 +167,17 @@ async def test_websockets_pass(world: World) -> None:
     assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
     writer.write(b"ping")
     assert await reader.readexactly(4) == b"ping"
+    writer.close()
+
+
+async def test_http_2_goes_on_as_http_2(world: World) -> None:
+    """So that gRPC works, which needs it all the way."""
+    _, writer = await asyncio.open_connection("127.0.0.1", int(world.inbound.rpartition(":")[2]))
+    get = b"\x82\x86\x84\x41\x01x"  # :method GET, :scheme http, :path /, :authority x
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+    writer.write(bytes([0, 0, len(get), 1, 5, 0, 0, 0, 1]) + get)
+    await world.program.asked.wait()
+    assert world.program.heads[0].startswith("PRI * HTTP/2.0")
     writer.close()
 
 
