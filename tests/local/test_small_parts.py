@@ -12,12 +12,22 @@ import pytest
 
 from tidegate.drivers.local.agent.backoff import Backoff
 from tidegate.drivers.local.agent.instance import replacing_the_shell
+from tidegate.drivers.local.agent.state import InstanceRecord, ResourceRecord
 from tidegate.drivers.local.folders import make_private, runtime_folder
 from tidegate.drivers.local.memory import memory_free, rooms
 from tidegate.drivers.local.ports import FIRST, LAST, PortRegistry, PortTaken
+from tidegate.drivers.local.protocol import ResourceSpec
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
 from tidegate.errors import SecretError, TargetError
+from tidegate.model.component import Health
 from tidegate.model.pins import Secret
+
+
+@pytest.mark.parametrize("url", ["db://$HOST:$PORT/x", "db://${HOST}:${PORT}/x", "db://127.0.0.1:$PORT/x"])
+def test_the_url_of_a_resource_that_may_run_elsewhere_is_right_here(url: str) -> None:
+    """$HOST is 127.0.0.1; what only begins like it is left alone."""
+    spec = ResourceSpec("dev", "db", "", "x", f"{url}/$HOSTS", "/", Health(), 0, data=False)
+    assert ResourceRecord(spec, InstanceRecord(0, 7000)).url == "db://127.0.0.1:7000/x/$HOSTS"
 
 
 def test_restarts_wait_longer_and_longer_up_to_half_a_minute() -> None:

@@ -187,6 +187,14 @@ def test_aliases_are_noted_where_nobody_can_use_them(tmp_path: Path) -> None:
     assert not loaded(tmp_path, {"tidegate.yaml": without, "other/service.yaml": "run: x\n"}).notes
 
 
+def test_a_name_may_have_several_ports_also_that_of_the_component(tmp_path: Path) -> None:
+    """What called one Service at two ports, or the service at another port than 80, goes on working."""
+    text = "run: x\naliases: [{name: shop, port: 9090}, shop, {name: backend, port: 8080}]\n"
+    shape = loaded(tmp_path, backend(text)).components["backend"].shape("prod").cluster
+    assert shape is not None
+    assert shape.aliases == (Alias("backend", 8080), Alias("shop"), Alias("shop", 9090))
+
+
 def kubernetes(text: str) -> str:
     return f"run: x\nkubernetes: {{{text}}}\n"
 
@@ -242,7 +250,7 @@ SERVICE_MISTAKES: dict[str, tuple[str, int, int, str, str]] = {
     "patch of a fraction": (kubernetes("patches: {Service: {spec: {x: 1.5}}}"), 2, 44, "cannot hold 1.5", "quotes"),
     "aliases": ("run: x\naliases: shop\n", 2, 10, "must be a list, not 'shop'", "[shop-backend]"),
     "alias": ("run: x\naliases: [Shop]\n", 2, 11, "'Shop' cannot be the name of a Service", "a-z"),
-    "alias twice": ("run: x\naliases: [a, {name: a, port: 1}]\n", 2, 21, "'a' stands twice", "one port"),
+    "alias twice": ("run: x\naliases: [a, {name: a, port: 80}]\n", 2, 21, "'a' stands twice", "another port"),
     "alias port": ("run: x\naliases: [{name: a, port: 0}]\n", 2, 27, "from 1 to 65535", ""),
     "alias without name": ("run: x\naliases: [{port: 1}]\n", 2, 11, "'name' is missing", "shop-backend"),
     "alias of a component": ("run: x\naliases: [another]\n", 2, 11, "another itself is called so", "one component"),

@@ -270,15 +270,16 @@ def _aliases(fields: Fields, positions: dict[str, Position], report: Report) -> 
         hint = "Write aliases: [shop-backend], or [{name: shop-backend, port: 8080}]."
         report.add(entry.value, f"'aliases' must be a list, not {describe(entry.value)}", hint)
         return ()
-    found: dict[str, Alias] = {}
+    found: dict[tuple[str, int], Alias] = {}
     for node in entry.value.items:
         alias, at = _alias(node, report)
-        if alias is not None and alias.name in found:
-            report.add(at, f"{alias.name!r} stands twice in 'aliases'", "A name has one port: remove one of them.")
+        if alias is not None and (alias.name, alias.port) in found:
+            message = f"{alias.name!r} stands twice in 'aliases' with the port {alias.port}"
+            report.add(at, message, "Remove one of them, or give it another port.")
         elif alias is not None:
-            found[alias.name] = alias
-            positions[f"aliases.{alias.name}"] = (at.line, at.column)
-    return tuple(found[name] for name in sorted(found))
+            found[alias.name, alias.port] = alias
+            positions.setdefault(f"aliases.{alias.name}", (at.line, at.column))
+    return tuple(found[each] for each in sorted(found))
 
 
 def _alias(node: Node, report: Report) -> tuple[Alias | None, Node]:

@@ -164,16 +164,22 @@ def _hosts(components: Mapping[str, ComponentSpec], homes: Mapping[str, list[Env
 
 
 def _aliases(organization: Organization, components: Mapping[str, ComponentSpec]) -> Iterator[Problem]:
-    """A name in the cluster leads to one component."""
+    """A name in the cluster leads to one component; its own name may have more ports."""
     owners = {name: f"{name} itself is called so" for name in components}
     owners |= {name: f"the resource {name} is called so" for name in organization.resources or ()}
     for spec in components.values():
-        for alias in spec.cluster.default.aliases if spec.cluster.default else ():
-            owner = owners.setdefault(alias.name, f"it is an alias of {spec.name} already")
-            if owner != f"it is an alias of {spec.name} already":
-                at = spec.position(f"aliases.{alias.name}")
-                message = f"{alias.name!r} cannot be an alias of {spec.name}: {owner}"
+        mine = f"it is an alias of {spec.name} already"
+        for name in _names(spec):
+            owner = owners.setdefault(name, mine)
+            if name != spec.name and owner != mine:
+                at = spec.position(f"aliases.{name}")
+                message = f"{name!r} cannot be an alias of {spec.name}: {owner}"
                 yield Problem(spec.manifest, *at, message, "A name leads to one component: remove one of them.")
+
+
+def _names(spec: ComponentSpec) -> list[str]:
+    """The names among its aliases, which are the same in all environments."""
+    return list(dict.fromkeys(alias.name for alias in spec.cluster.default.aliases)) if spec.cluster.default else []
 
 
 def _unreachable(
@@ -181,10 +187,10 @@ def _unreachable(
 ) -> Iterator[Problem]:
     """Names of Services are known in a cluster only."""
     for name, spec in components.items():
-        aliases = spec.cluster.default.aliases if spec.cluster.default else ()
+        aliases = _names(spec)
         local = [one.name for one in homes[name] if one.target.kind != KUBERNETES]
         if aliases and local:
-            names = ", ".join(alias.name for alias in aliases)
-            message = f"{names}: nobody can reach {name} by this name in {', '.join(local)}, outside of a cluster"
+            where = ", ".join(local)
+            message = f"{', '.join(aliases)}: nobody can reach {name} by this name in {where}, outside of a cluster"
             hint = f"Let those that call it name {name} in needs: and read its address from the environment variable."
             yield Problem(spec.manifest, *spec.position("aliases"), message, hint)
