@@ -15,7 +15,7 @@ import pytest
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes_pure.groups import HTTP, Json, source
 from tidegate.drivers.kubernetes.client import Api
-from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, JOB, POD, SERVICE
+from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, EVENT, JOB, POD, SERVICE
 from tidegate.drivers.kubernetes.names import STATS_PORT
 from tidegate.drivers.kubernetes.objects.environment import environment_objects
 from tidegate.drivers.kubernetes.objects.group import group_objects, secret_object
@@ -87,8 +87,9 @@ async def apply(api: Api, objects: Iterable[Json | None], *, dry_run: bool = Fal
 
 
 async def look(api: Api, namespace: str, node: str = "") -> Observed:
-    listings = await asyncio.gather(*(api.list(kind, namespace) for kind in (DEPLOYMENT, POD, SERVICE, JOB)))
-    return observed("stage", namespace, *(listing.items for listing in listings), node_address=node)
+    kinds = (DEPLOYMENT, POD, SERVICE, JOB)
+    deployments, pods, services, jobs = [(await api.list(kind, namespace)).items for kind in kinds]
+    return observed("stage", namespace, deployments, pods, services, jobs, node)
 
 
 async def until(api: Api, namespace: str, when: Callable[[Observed], bool], node: str = "") -> Observed:
@@ -252,6 +253,28 @@ async def test_an_edge_moves_by_its_selector_alone(api: Api, cluster: Cluster, n
                     if told["env"]["PORT"] == port:
                         break
                     await asyncio.sleep(0.1)
+
+
+async def test_who_takes_an_instance_away_cuts_nobody_off(api: Api, cluster: Cluster, namespace: str) -> None:
+    """A node that is emptied, an autoscaler: kept connections are closed by agreement, before the program ends."""
+    shape = ClusterShape(expose=Exposure.NODE_PORT, patches=(AS_USER,))
+    of = source(image=cluster.images["base"], run=serving(), health=HTTP, drain=5000, grace=0, cluster=shape)
+    await apply(api, group_objects(namespace, of, proxy=cluster.images["gateway"]))
+    await apply(api, entry_objects(namespace, "frontend", of.group, of.pin))
+    seen = await until(api, namespace, lambda seen: seen.groups[of.group].healthy == 1, cluster.node_ip)
+    async with httpx.AsyncClient(trust_env=False) as people, asyncio.timeout(LONG):
+        first = await answer(people, seen.urls["frontend"])
+        assert "connection" not in first.headers
+        pod = first.json()["env"]["TIDEGATE_INSTANCE"]
+        await api.delete(POD, pod, namespace)
+        while True:
+            told = await people.get(seen.urls["frontend"])  # on the same connection
+            assert told.json()["env"]["TIDEGATE_INSTANCE"] == pod
+            if told.headers.get("connection") == "close":
+                break
+            await asyncio.sleep(0.05)
+    reasons = {each.get("reason") for each in (await api.list(EVENT, namespace)).items}
+    assert "FailedPreStopHook" not in reasons
 
 
 async def answer(people: httpx.AsyncClient, url: str) -> httpx.Response:
