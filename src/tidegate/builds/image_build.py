@@ -52,10 +52,10 @@ class _Build:
 class ImageBuilder(CheckoutReader):
     """Implements `tidegate.ports.builder.Builder` for images.
 
-    With a Dockerfile, the folder that it lies in is the context, in a clean copy of the sources: what it copies has to
-    be among them. Without one, the build command runs in /app/FOLDER of the base, as a user without rights. `env` are
-    variables that builds may see: a Dockerfile by `RUN --mount=type=secret,id=NAME`, build commands as they are.
-    Logs go to `logs`.
+    With a Dockerfile, the folder that it lies in is the context, in a clean copy of the sources; all of them, laid out
+    as in the project, are the context `sources` (`COPY --from=sources`). Without one, the build command runs in
+    /app/FOLDER of the base, as a user without rights. `env` are variables that builds may see: a Dockerfile by
+    `RUN --mount=type=secret,id=NAME`, build commands as they are. Logs go to `logs`.
     """
 
     def __init__(self, root: Path, artifacts: ImageArtifacts, env: Mapping[str, str], *, logs: Path) -> None:
@@ -74,7 +74,7 @@ class ImageBuilder(CheckoutReader):
             raise ReleaseError(
                 f"cannot build an image of {name}",
                 "It says nothing of how it becomes one.",
-                hint=f"Put a Dockerfile beside the manifest of {name}, or write `image: {{base: NAME@sha256:…}}` there, or "
+                hint="Put a Dockerfile beside its manifest, or write `image: {base: NAME@sha256:…}` there, or "
                 "`images: {base: NAME@sha256:…}` in tidegate.yaml for all components.",
                 address=name,
             )
@@ -169,6 +169,7 @@ class ImageBuilder(CheckoutReader):
         return ImageOrder(
             file=file,
             context=context,
+            sources=tree,
             tag=build.tag,
             platform=self._artifacts.platform,
             labels={RELEASE_LABEL: build.release} | ({REVISION_LABEL: revision} if revision else {}),

@@ -19,7 +19,7 @@ _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IG
 def made_dockerfile(*, base: str, tree: str, folder: str, command: str, secrets: Mapping[str, str]) -> str:
     """The files in the folder `tree` of the context, on a base pinned by digest; there the build command runs as it
     does on this machine: it ends at the first line that fails. Variables that it is to see come as secrets (id ->
-    `env=…` or `src=…`, see `ImageOrder`), so that no value stays in the image. Raises `ReleaseError`."""
+    `env=…` or `type=file,src=…`, see `ImageOrder`), so that no value stays in the image. Raises `ReleaseError`."""
     name, digest = pinned_image(base)
     place = APP / folder
     lines = [
@@ -53,7 +53,7 @@ def secrets_of(passed: Mapping[str, str]) -> dict[str, str]:
     for name, value in sorted(passed.items()):
         path = Path(value)
         if path.is_absolute() and path.is_file():
-            found[name] = f"src={value}"
+            found[name] = f"type=file,src={value}"  # buildah takes a variable of the name before a file
         elif not (path.is_absolute() and path.is_dir()):
             found[name] = f"env={name}"
     return found

@@ -23,15 +23,17 @@ PATIENCE = 30  # seconds for a program that is asked whether it works
 
 @dataclass(frozen=True, slots=True)
 class ImageOrder:
-    """What is built: `file` (a Dockerfile) with the folder `context`, for `platform`. The local name is `tag`.
+    """What is built: `file` (a Dockerfile) with the folder `context`, and the folder `sources` as a context of that
+    name, for `platform`. The local name is `tag`.
 
-    `secrets` are visible to those steps that mount them, and not in the image: id -> `env=NAME` or `src=FILE`.
+    `secrets` are visible to those steps that mount them, and not in the image: id -> `env=NAME` or `type=file,src=FILE`.
     `arguments` are build arguments that have their values from the environment. `plain`: base images come from
     registries without HTTPS. `fresh`: tags that it begins with are looked up anew.
     """
 
     file: Path
     context: Path
+    sources: Path
     tag: str
     platform: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -60,8 +62,9 @@ class ImageTool:
         secrets = [part for name, place in order.secrets.items() for part in ("--secret", f"id={name},{place}")]
         arguments = [part for name in order.arguments for part in ("--build-arg", name)]
         fresh = ["--pull"] if order.fresh else []
+        contexts = ["--build-context", f"sources={order.sources}"]
         where = ["--platform", order.platform, "--tag", order.tag, "--file", str(order.file), str(order.context)]
-        return "exec " + self._command(*own, "--no-cache", *fresh, *labels, *secrets, *arguments, *where)
+        return "exec " + self._command(*own, "--no-cache", *fresh, *labels, *secrets, *arguments, *contexts, *where)
 
     def push(self, tag: str, digest: Path, *, plain: bool) -> str:
         """The command that pushes and writes to `digest` what `digest_in` reads."""
