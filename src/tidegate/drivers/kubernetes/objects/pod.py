@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from tidegate.drivers.kubernetes.names import (
     TARGET_PORT,
     component_name,
     data_name,
+    instances_of,
     labels,
     needs_label,
     secret_name,
@@ -134,7 +135,7 @@ def _serve(source: GroupSource, pod: Pod, program: Json, spec: Json) -> None:
     if source.port:
         program["ports"] = [
             {
-                "name": "program" if proxied else TARGET_PORT,
+                "name": PROGRAM if proxied else TARGET_PORT,
                 "containerPort": source.port,
                 "protocol": "TCP",
             }
@@ -150,13 +151,10 @@ def _serve(source: GroupSource, pod: Pod, program: Json, spec: Json) -> None:
             "maxSkew": 1,
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
-            "labelSelector": {"matchLabels": {name: _labels(source, pod)[name] for name in _SPREAD}},
+            "labelSelector": {"matchLabels": instances_of(source.group)},
         }
         for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
     ]
-
-
-_SPREAD: Sequence[str] = ("tidegate.dev/group", "tidegate.dev/role")
 
 
 def _labels(source: GroupSource, pod: Pod) -> dict[str, str]:
