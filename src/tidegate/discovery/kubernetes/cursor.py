@@ -89,9 +89,11 @@ class Cursor:
     path: str = ""
     _read: set[str] = field(default_factory=set)
     _inner: dict[str, list[Cursor]] = field(default_factory=dict)
+    _told: bool = False
 
     def __contains__(self, key: str) -> bool:
-        return not _empty(self._node(key))
+        node = self._node(key)
+        return node is not None and not (isinstance(node, Scalar) and node.value is None)
 
     def leave(self, key: str, message: str, hint: str = "") -> None:
         """Say something about a key, where it stands; the object is named before it."""
@@ -105,8 +107,7 @@ class Cursor:
 
     def skip_all(self) -> None:
         """All of it is told in another way."""
-        self._read.update(self.table.entries)
-        self._inner.clear()
+        self._told = True
 
     def text(self, key: str) -> str:
         """A value as it was written; "" if there is none."""
@@ -183,6 +184,8 @@ class Cursor:
 
     def rest(self) -> None:
         """Say what was not read, here and in all tables that were given out; but for what changes nothing."""
+        if self._told:
+            return
         for key, entry in self.table.entries.items():
             if key in self._read or _empty(entry.value):
                 continue

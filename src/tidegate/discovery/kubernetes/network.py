@@ -113,7 +113,7 @@ def _service_port(port: Cursor, kept: int, draft: Draft, type_: str) -> int:
         port.leave("port", message, "A component listens on one port.")
         return kept
     if kept:
-        port.leave("port", f"the port {number} is not carried over: the name {kept} is kept at one port")
+        port.leave("port", f"the port {number} is not carried over: the name is kept at port {kept}")
     return kept or number
 
 

@@ -19,6 +19,7 @@ _SUFFIXES = (".yaml", ".yml", ".json")
 _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _LOOKS_LIKE_ONE = re.compile(rb"""^[\s{,-]*["']?(apiVersion|kind)["']?\s*:""", re.MULTILINE)
 _BEGINS = re.compile(rb"^---(?=\s|\Z)", re.MULTILINE)
+_APIS = ("v1", "apps/", "batch/", "autoscaling/", "networking.k8s.io/", "extensions/")
 _OF_A_SERVER = (
     "uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink", "ownerReferences",
     "finalizers",
@@ -35,6 +36,11 @@ class Object:
     name: str
     namespace: str
     body: Cursor
+
+    @property
+    def native(self) -> bool:
+        """Whether its kind is what Kubernetes itself calls so."""
+        return self.api.startswith(_APIS)
 
     @property
     def place(self) -> str:
@@ -54,8 +60,8 @@ class Folder:
     left: list[Problem] = field(default_factory=list)
 
     def of(self, *kinds: str) -> list[Object]:
-        """The objects of some kinds, in the order of the files."""
-        return [each for each in self.objects if each.kind in kinds]
+        """The objects of some kinds of Kubernetes itself, in the order of the files."""
+        return [each for each in self.objects if each.kind in kinds and each.native]
 
 
 def read_objects(folder: Path, shown: str) -> Folder:

@@ -37,10 +37,11 @@ def read_health(draft: Draft) -> None:
     probe = probes[first]
     if draft.kind is Kind.TASK or not asked[first]:
         return
-    if first == "readiness" and asked["liveness"]:
-        if asked["liveness"] != asked["readiness"]:
-            message = "livenessProbe asks another question than readinessProbe, and is not carried over"
-            container.leave("livenessProbe", message, "One check tells here whether an instance is healthy.")
+    for other in probes.keys() - {first}:
+        if asked[other] and asked[other] != asked[first]:
+            message = f"{other}Probe asks something else than {first}Probe, and is not carried over"
+            container.leave(f"{other}Probe", message, "One check tells here whether an instance is healthy.")
+    if first == "readiness":
         probes["liveness"].skip_all()
     check = _check(draft, probe)
     if check is None:

@@ -11,7 +11,6 @@ from tidegate.discovery.kubernetes.workloads import LIKE_THEM, WORKLOADS
 
 _USED = ("ConfigMap", "Secret", "PersistentVolumeClaim")
 _READ = (*WORKLOADS, *_USED, "Service", "Ingress", "HorizontalPodAutoscaler")
-_APIS = ("v1", "apps/", "batch/", "autoscaling/", "networking.k8s.io/", "extensions/")
 _NO_TOKEN = "Instances get no token of the API."  # noqa: S105 - a sentence
 _KEEP = "Keep it where it is: it belongs to the cluster."
 _WHY: Mapping[str, str] = {
@@ -28,9 +27,9 @@ def say_the_rest(found: Folder, sources: Sources) -> None:
     """Say it of every object, once all that becomes part of the proposal has been read."""
     selecting = _selecting(found)
     for each in found.objects:
-        if each.kind in LIKE_THEM:  # they were told when workloads were looked for
+        if each.native and each.kind in LIKE_THEM:  # they were told when workloads were looked for
             continue
-        if each.kind not in _READ or not each.api.startswith(_APIS):
+        if each.kind not in _READ or not each.native:
             _say(each, "it is not carried over", _WHY.get(each.kind, ""))
         elif each.kind in _USED and (each.kind, each.namespace, each.name) not in sources.named:
             _say(each, "no workload here uses it, and it is not carried over")
