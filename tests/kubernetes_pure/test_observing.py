@@ -14,7 +14,7 @@ from tidegate.drivers.kubernetes.objects.jobs import job_object
 from tidegate.drivers.kubernetes.objects.resources import resource_objects
 from tidegate.drivers.kubernetes.objects.services import edge_object, entry_objects
 from tidegate.drivers.kubernetes.observing import observed, pin_of
-from tidegate.drivers.kubernetes.run_records import ATTEMPT
+from tidegate.drivers.kubernetes.run_records import ATTEMPT, attempt_name
 from tidegate.errors import TargetError
 from tidegate.model.address import EdgeAddress, GroupAddress, RunAddress
 from tidegate.model.cluster import Autoscale, ClusterShape, Exposure
@@ -159,7 +159,7 @@ def test_of_tasks_the_last_time_is_known_and_of_migrations_each() -> None:
             names.PIN: names.to_text(pin_to_json(of.pin)),
             ATTEMPT: "1",
         }
-        name = names.run_name(run)
+        name = attempt_name(run, 1)
         made = job_object(NAMESPACE, name, of, "x", role="run", annotations=said, timeout_ms=1, needs={})
         return made | {"status": {"conditions": [{"type": "Complete", "status": "True"}]}}
 

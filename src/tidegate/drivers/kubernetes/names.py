@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tidegate.errors import TargetError
-from tidegate.model.address import EdgeAddress, GroupAddress, RunAddress
+from tidegate.model.address import EdgeAddress, GroupAddress
 from tidegate.model.digest import short
 
 Json = dict[str, Any]
@@ -118,11 +118,6 @@ def component_name(component: str) -> str:
 def resource_name(resource: str) -> str:
     """Of the Deployment, the Service and all else of a resource. No group ends so, no edge begins so."""
     return _joined("resource", resource)
-
-
-def run_name(run: RunAddress) -> str:
-    """Of the Job of a run."""
-    return fit(run.name)
 
 
 def settings_name(component: str, settings: str) -> str:
