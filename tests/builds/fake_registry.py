@@ -30,9 +30,7 @@ class FakeRegistry:
     auth: str = "Bearer"
     busy: int = 0
     deletes: bool = True
-    content: dict[tuple[str, str], tuple[str, bytes]] = field(
-        default_factory=dict
-    )  # (repository, digest) -> type, bytes
+    content: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     tries: Counter[str] = field(default_factory=Counter)
 
