@@ -267,7 +267,7 @@ class Api:
                     async for line in lines:
                         trouble.over()
                         stamp, _, text = line.decode(errors="replace").partition(" ")
-                        if stamp > seen:
+                        if stamp > seen and stamp[:1].isdigit():  # else it is the node that speaks
                             seen = stamp
                             yield text
             except InvalidError as error:

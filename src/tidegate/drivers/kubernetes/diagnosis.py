@@ -36,6 +36,7 @@ _START_HINTS = {
     r"permission denied": "Make the program executable in the image, for the user 65532.",
     r"executable file not found|no such file": "See that `run:` names what is in the image.",
 }
+_PREEMPTION = re.compile(r"\.?( no new claims to deallocate,?)?( preemption: .*|\. not found)?$", re.DOTALL)
 _ROOT = "Let the image run as somebody who is not root, named by number: `USER 65532` in the Dockerfile."
 _MEMORY = "Give it more: `kubernetes: {resources: {limits: {memory: …}}}`, or have it use less."
 _ROOM = "Ask for less (`kubernetes: {resources: {requests: …}}`), or add nodes."
@@ -165,7 +166,7 @@ def _not_pulled(_pod: Json, status: Json, events: _Events, _now: datetime) -> Ve
     said = events.last("Failed", saying="Failed to pull image")
     if reason == "ImagePullBackOff" and "ErrImagePull: " not in message and said is not None:
         message = said["message"].partition('": ')[2]
-    why = _inner(message.partition("ErrImagePull: ")[2] or message)
+    why = _inner(message.partition("ErrImagePull: ")[2] or message).removeprefix(f"{image}: ")
     ends = _PULL_ENDS.search(why) is not None or reason in {"ErrImageNeverPull", "SignatureValidationFailed"}
     again = events.count("Failed", saying="Failed to pull image") > 1
     return Verdict(f"cannot have its image {image}: {why}", certain=ends or again, hint=_hint(_PULL_HINTS, why))
@@ -197,14 +198,13 @@ def _no_node(pod: Json, events: _Events, now: datetime) -> Verdict | None:
     condition = _condition(pod, "PodScheduled")
     if condition.get("status") != "False":
         return None
-    message = str(condition.get("message", "")).partition(" preemption:")[0]
-    reason = f"finds no node: {message}"
+    message = _PREEMPTION.sub("", str(condition.get("message", "")))
     if pod.get("status", {}).get("nominatedNodeName") or events.last("TriggeredScaleUp", "Nominated", "WaitOnPodGroup"):
         return Verdict(f"waits for a node that is on its way: {message}")
-    passes = re.search(r"PersistentVolumeClaim|persistentvolumeclaim|not-ready|unreachable|unschedulable", message)
+    passes = re.search(r"PersistentVolumeClaims|not-ready|unreachable|unschedulable", message)
     late = _age(condition.get("lastTransitionTime"), now) >= (LATER if passes else SOON)
-    hint = _ROOM if "Insufficient" in message else ""
-    return Verdict(reason, certain=late or (events.last("NotTriggerScaleUp") is not None and not passes), hint=hint)
+    certain = late or (events.last("NotTriggerScaleUp") is not None and not passes)
+    return Verdict(f"finds no node: {message}", certain=certain, hint=_ROOM if "Insufficient" in message else "")
 
 
 def _not_mounted(pod: Json, events: _Events, now: datetime) -> Verdict | None:
@@ -259,7 +259,7 @@ def _not_made(owner: Json, events: Sequence[Json], now: datetime) -> Verdict | N
         ("exceeded quota|failed quota", QUOTA, "Ask who runs the cluster for more room, or for less in the manifest."),
         ("failed calling webhook", 2 * SOON, ""),
         ("violates PodSecurity", 0.0, _RESTRICTED),
-        ("denied the request|is forbidden|per Container|per Pod|must specify", 0.0, ""),
+        ("denied (the )?request|is forbidden|per Container|per Pod|must specify", 0.0, ""),
     ):
         if re.search(pattern, why):
             return Verdict(f"the cluster does not let it start: {why}", certain=age >= patience, hint=hint)
