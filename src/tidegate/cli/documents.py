@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tidegate.app.explain import PlanView
 from tidegate.app.inspect import EnvironmentStatus, ReleaseLine, RevisionLine
@@ -310,6 +310,26 @@ class RunDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class RenderDocument:
+    """The objects of an environment; with --out the names of the `files` that were written, and of those `removed`."""
+
+    environment: str
+    objects: tuple[dict[str, Any], ...]
+    files: tuple[str, ...]
+    removed: tuple[str, ...]
+    schema: Literal["tidegate/render/1"] = "tidegate/render/1"
+
+
+@dataclass(frozen=True, slots=True)
+class RbacDocument:
+    """The objects that give the permissions which an environment needs."""
+
+    environment: str
+    objects: tuple[dict[str, Any], ...]
+    schema: Literal["tidegate/rbac/1"] = "tidegate/rbac/1"
+
+
+@dataclass(frozen=True, slots=True)
 class PruneDocument:
     """The artifacts that were removed or, in a dry run, would be."""
 
@@ -345,6 +365,8 @@ Document = (
     | ResumeDocument
     | UndoDocument
     | AbandonDocument
+    | RenderDocument
+    | RbacDocument
     | PruneDocument
     | VersionDocument
     | ErrorDocument

@@ -25,9 +25,11 @@ from tidegate.cli.commands.init import init
 from tidegate.cli.commands.logs import logs
 from tidegate.cli.commands.plan import plan
 from tidegate.cli.commands.prune import prune
+from tidegate.cli.commands.rbac import rbac
 from tidegate.cli.commands.recover import recover
 from tidegate.cli.commands.release import release
 from tidegate.cli.commands.releases import releases
+from tidegate.cli.commands.render import render
 from tidegate.cli.commands.resume import resume
 from tidegate.cli.commands.run import run as run_
 from tidegate.cli.commands.schema import schema
@@ -55,7 +57,7 @@ PANELS: dict[str, dict[str, Callable[..., int]]] = {
         "abandon": abandon,
         "down": down,
     },
-    "Look": {"status": status, "history": history, "logs": logs, "exec": exec_},
+    "Look": {"status": status, "history": history, "logs": logs, "exec": exec_, "render": render, "rbac": rbac},
     "Releases": {"release": release, "releases": releases, "prune": prune},
 }
 
