@@ -1,0 +1,67 @@
+"""Somebody who may do what `tidegate rbac` prints, and nothing else: for tests that run under exactly that."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightkube import Client, codecs
+from lightkube.models.authentication_v1 import TokenRequestSpec
+from lightkube.resources.core_v1 import ServiceAccount
+
+from tests.kubernetes.cluster import Cluster
+from tidegate.drivers.kubernetes.permissions import ACCOUNT, permission_objects, rules
+
+CONTEXT = "least"
+FIELD_MANAGER = "tests"
+AN_HOUR = 3600
+
+
+def least(
+    cluster: Cluster, namespace: str, folder: Path, *, objects: Sequence[Mapping[str, Any]] | None = None
+) -> Path:
+    """A kubeconfig whose context `CONTEXT` is a ServiceAccount with these rights (without `objects`: with what the
+    environment in this namespace needs). The namespace has to be there; what is cluster-wide is deleted by `forget`."""
+    wanted = permission_objects("stage", namespace, rules(namespace)) if objects is None else objects
+    with cluster.client(namespace) as admin:
+        for each in wanted:
+            admin.apply(codecs.from_dict(dict(each)), field_manager=FIELD_MANAGER, force=True)
+        return _kubeconfig(admin, cluster, namespace, folder)
+
+
+def forget(cluster: Cluster, namespace: str) -> None:
+    """Delete what is not in the namespace itself."""
+    with cluster.client(namespace) as admin:
+        for each in permission_objects("stage", namespace, rules(namespace)):
+            metadata = each["metadata"]
+            if metadata.get("namespace") != namespace:
+                admin.delete(
+                    type(codecs.from_dict(dict(each))), metadata["name"], namespace=metadata.get("namespace", "")
+                )
+
+
+def _kubeconfig(admin: Client, cluster: Cluster, namespace: str, folder: Path) -> Path:
+    asked = ServiceAccount.Token(spec=TokenRequestSpec(audiences=[], expirationSeconds=AN_HOUR))
+    answer = admin.create(asked, name=ACCOUNT, namespace=namespace)
+    assert answer.status is not None
+    known = yaml.safe_load(cluster.kubeconfig.read_text())
+    context = next(each["context"] for each in known["contexts"] if each["name"] == cluster.context)
+    server = next(each["cluster"] for each in known["clusters"] if each["name"] == context["cluster"])
+    if authority := server.pop("certificate-authority", ""):
+        content = (cluster.kubeconfig.parent / authority).read_bytes()
+        server["certificate-authority-data"] = base64.b64encode(content).decode()
+    made = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": CONTEXT,
+        "clusters": [{"name": CONTEXT, "cluster": server}],
+        "users": [{"name": CONTEXT, "user": {"token": answer.status.token}}],
+        "contexts": [{"name": CONTEXT, "context": {"cluster": CONTEXT, "user": CONTEXT, "namespace": namespace}}],
+    }
+    path = folder / "least.kubeconfig"
+    path.write_text(yaml.safe_dump(made))
+    path.chmod(0o600)
+    return path
