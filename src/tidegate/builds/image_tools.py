@@ -26,7 +26,7 @@ class ImageOrder:
     """What is built: `file` (a Dockerfile) with the folder `context`, and the folder `sources` as a context of that
     name, for `platform`. The local name is `tag`.
 
-    `secrets` are visible to those steps that mount them, and not in the image: id -> `env=NAME` or `type=file,src=FILE`.
+    `secrets` are seen by those steps that mount them, and not in the image: id -> `env=NAME` or `type=file,src=FILE`.
     `arguments` are build arguments that have their values from the environment. `plain`: base images come from
     registries without HTTPS. `fresh`: tags that it begins with are looked up anew.
     """
@@ -57,7 +57,8 @@ class ImageTool:
             own = ["buildx", "build", "--load", "--provenance=false", "--progress=plain"]
         else:
             plain = ["--tls-verify=false"] if order.plain else []
-            own = ["build" if self.name == "podman" else "bud", "--http-proxy=false", "--force-rm", *plain]
+            build = "build" if self.name == "podman" else "bud"
+            own = [build, "--http-proxy=false", "--force-rm", "--layers=false", *plain]
         labels = [part for name, value in order.labels.items() for part in ("--label", f"{name}={value}")]
         secrets = [part for name, place in order.secrets.items() for part in ("--secret", f"id={name},{place}")]
         arguments = [part for name in order.arguments for part in ("--build-arg", name)]
