@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -58,15 +59,20 @@ async def look_up(images: Collection[str], *, pause: float = 0.2) -> Lookup:
 
 
 async def _digest(image: str, connections: RegistryConnections) -> str:
-    """The digest, empty if there is no such image."""
+    """The digest, empty if there is no such image. HEAD does not count as a download; not every registry tells then."""
     name = image_name(image)
     match = _TAG.search(image)
     path = f"/v2/{name.repository}/manifests/{match[1] if match else 'latest'}"
     connection = connections.to(name.host)
-    response = await connection.send("HEAD", path, name, headers={"Accept": ACCEPTED})
-    if response.status_code == 404:
-        return ""
-    digest: str = response.headers.get("Docker-Content-Digest", "")
-    if response.status_code != 200 or not _DIGEST.fullmatch(digest):
-        raise connection.unexpected(response, name)
-    return digest
+    for method in ("HEAD", "GET"):
+        response = await connection.send(method, path, name, headers={"Accept": ACCEPTED})
+        if response.status_code == 404:
+            return ""
+        if response.status_code != 200:
+            break
+        digest: str = response.headers.get("Docker-Content-Digest", "")
+        if method == "GET":
+            digest = "sha256:" + hashlib.sha256(response.content).hexdigest()
+        if _DIGEST.fullmatch(digest):
+            return digest
+    raise connection.unexpected(response, name)
