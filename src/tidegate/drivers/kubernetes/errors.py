@@ -117,7 +117,7 @@ _FORBIDDEN = re.compile(
 )
 _MANAGER = re.compile(r'conflict with "(?P<manager>[^"]*)"')
 _BUSY = frozenset({429, 500, 502, 503, 504})
-_WEBHOOK_PATIENCE = 5.0  # seconds: one that does not answer seldom comes back, and its name is what helps
+WEBHOOK_PATIENCE = 5.0  # seconds: one that does not answer seldom comes back, and its name is what helps
 
 
 def refusal(what: str, code: int, body: Mapping[str, Any], *, retry_after: float = 0) -> TargetError:
@@ -149,7 +149,7 @@ def refusal(what: str, code: int, body: Mapping[str, Any], *, retry_after: float
         case 410:
             return GoneError(f"cannot {what}", _sentence(message))
         case 500 if "failed calling webhook" in message:
-            return TryAgain(what, _sentence(message), patience=_WEBHOOK_PATIENCE)
+            return TryAgain(what, _sentence(message), patience=WEBHOOK_PATIENCE)
         case 500 if "typed patch object" in message:
             return InvalidError(what, _sentence(message.partition("): ")[2] or message))
         case _ if code in _BUSY:
