@@ -493,7 +493,7 @@ def test_in_a_project_components_are_added_and_none_is_overwritten(tmp_path: Pat
     assert [path for path, _, _ in proposal.files] == ["web/service.yaml"]
     assert project.components["api"].image.ready == f"acme/mine@{DIGEST}"
     assert any("api has a manifest already" in one for one in proposal.unknown)
-    assert any("give it an environment with target: {kind: kubernetes, context: kind-shop}" in one
+    assert any("Give it an environment with target: {kind: kubernetes, context: kind-shop}" in one
                for one in proposal.unknown)  # fmt: skip
 
 
@@ -514,3 +514,17 @@ def test_the_current_context_is_written_down(current: str, tmp_path: Path, monke
     (tmp_path / "b").write_text(f"kind: Config\ncurrent-context: '{current}'\n")
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path}/none:{tmp_path}/a:{tmp_path}/b")
     assert current_context() == current
+
+
+def test_what_stands_in_the_way_afterwards_is_said(tmp_path: Path) -> None:
+    """Files that are called as manifests are, and names that hold only in another namespace."""
+    caller = pod("env: [{name: A, value: http://web.shop.svc.cluster.local}]", name="caller")
+    web = pod().replace("  name: web\nspec", "  name: web\n  namespace: shop\nspec")
+    files = {
+        "k8s/deployment.yaml": web,
+        "k8s/task.yaml": caller.replace("  name: caller\nspec", "  name: caller\n  namespace: shop\nspec"),
+    }
+    proposal = read(tmp_path, files).proposal(Where("dev"), {})
+    assert any("takes k8s/task.yaml for a manifest of its own" in one for one in proposal.unknown)
+    assert any("caller calls web.shop, which names a namespace" in one for one in proposal.unknown)
+    assert "needs: [web]" in next(text for path, text, _ in proposal.files if path == "caller/service.yaml")

@@ -9,7 +9,7 @@ import typer
 
 from tidegate.cli import options
 from tidegate.cli.session import confirm, invocation, refuse_without_terminal
-from tidegate.errors import TidegateError
+from tidegate.errors import TidegateError, UsageError
 
 
 def import_(
@@ -58,7 +58,10 @@ def import_(
     from tidegate.composition.registries import image_digests
     from tidegate.discovery import write
     from tidegate.discovery.kubernetes import Where, current_context, import_folder
+    from tidegate.manifest.fields import NAME, NAME_RULE
 
+    if not NAME.fullmatch(environment):
+        raise UsageError(f"an environment cannot be called {environment}", NAME_RULE)
     root = invocation(ctx).folder
     imported = import_folder(source, root)
     lookup = anyio.run(image_digests, imported.images)

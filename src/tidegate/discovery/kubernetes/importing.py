@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tidegate.discovery.existing import names_below, project_above
 from tidegate.discovery.kubernetes.draft import Draft
@@ -49,11 +49,10 @@ class Imported:
             why = f"from {draft.workload.kind} {draft.workload.name}, {draft.workload.place}"
             files.append((draft.file, component_yaml(draft, digests), why))
         if self.above is not None:
-            there = (self.above / TIDEGATE_YAML).as_posix()
-            unknown.append(f"{there} is above: what is proposed here becomes part of that project.")
+            there = self.above / TIDEGATE_YAML
+            unknown.append(f"{there} is above: what is proposed here becomes part of that project. {_in_it(where)}")
         elif (self.root / TIDEGATE_YAML).exists():
-            there = TIDEGATE_YAML
-            unknown.append(f"{there} exists already: give it an environment with {where.target()}.")
+            unknown.append(f"{TIDEGATE_YAML} exists already and is left as it is. {_in_it(where)}")
         else:
             text = tidegate_yaml(self.root.name, where)
             files.insert(0, (TIDEGATE_YAML, text, "the organization and one environment on Kubernetes"))
@@ -80,7 +79,6 @@ def import_folder(folder: Path, root: Path) -> Imported:
         read_health(draft)
         read_pod_resources(draft)
         read_volumes(draft, found, sources)
-        draft.needs.clear()
     unknown = [*read_needs(drafts, leads), *_unknown(drafts, found)]
     say_the_rest(found, sources)
     images = tuple(sorted({draft.image for draft in drafts if not is_pinned(draft.image)}))
@@ -94,6 +92,10 @@ def import_folder(folder: Path, root: Path) -> Imported:
         above,
         described,
     )
+
+
+def _in_it(where: Where) -> str:
+    return f"Give it an environment with {where.target()}; with several teams, add team: to each new manifest."
 
 
 def _nothing(found: Folder, shown: str) -> TidegateError:
@@ -121,15 +123,20 @@ def _unknown(drafts: Sequence[Draft], found: Folder) -> list[str]:
             f"The files name the namespace {', '.join(spaces)}: an environment has one of its own. What runs there "
             "now stays until you delete it."
         )
+    unknown.extend(
+        f"`tidegate check` takes {file} for a manifest of its own: give it another name, or move it out of the project."
+        for file in found.files
+        if PurePosixPath(file).name in FILES and not file.startswith(("/", ".."))
+    )
     workers = [draft.name for draft in drafts if draft.kind == "worker"]
     if workers:
         unknown.append(
             f"Without a port, {', '.join(workers)} became a worker: its old instances stop before new ones start."
         )
-    unbounded = [draft.name for draft in drafts if not draft.limits]
+    unbounded = [draft.name for draft in drafts if "memory" not in draft.limits]
     if unbounded:
         unknown.append(
-            f"{', '.join(unbounded)}: no limits are written, so the memory of an instance is limited to 512Mi; "
+            f"{', '.join(unbounded)}: no limit of memory is written, so an instance gets 512Mi; "
             "write kubernetes: {resources: {limits: …}} where that is too little."
         )
     unknown.append(

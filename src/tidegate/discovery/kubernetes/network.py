@@ -212,6 +212,11 @@ def read_needs(drafts: Sequence[Draft], leads: dict[tuple[str, str], Draft]) -> 
             if other is draft or other.kind is not Kind.SERVICE:
                 continue
             sure = [variable for variable, text in draft.words if _calls(variable, text, service, space)]
+            if any(re.search(rf"(?<![\w.-]){service}\.{space or 'default'}(?![\w-])", text) for _, text in draft.words):
+                unknown.append(
+                    f"{draft.name} calls {service}.{space or 'default'}, which names a namespace: the environment has "
+                    f"another one, so let it call {service}."
+                )
             if sure:
                 _need(draft, other, sure, unknown)
             elif any(text == service for _, text in draft.words):
