@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -528,3 +529,13 @@ def test_what_stands_in_the_way_afterwards_is_said(tmp_path: Path) -> None:
     assert any("takes k8s/task.yaml for a manifest of its own" in one for one in proposal.unknown)
     assert any("caller calls web.shop, which names a namespace" in one for one in proposal.unknown)
     assert "needs: [web]" in next(text for path, text, _ in proposal.files if path == "caller/service.yaml")
+
+
+def test_the_page_about_it_says_what_happens(tmp_path: Path) -> None:
+    """docs/import.md: the files that it shows come out of the file that it shows, and so does the line that it says."""
+    page = (Path(__file__).parents[2] / "docs/import.md").read_text()
+    shown = dict(re.findall(r"```yaml (\S+)\n(.*?)```", page, re.DOTALL))
+    imported, proposal, _ = accepted(tmp_path, {"k8s/shop.yaml": shown.pop("k8s/shop.yaml")})
+    assert {path: text for path, text, _ in proposal.files if path != "tidegate.yaml"} == shown
+    (left,) = imported.left
+    assert f"```text\n{left.file}:{left.line}:{left.column}: {left.message}\n```" in page
