@@ -11,9 +11,11 @@ import yaml
 from lightkube import Client, codecs
 from lightkube.models.authentication_v1 import TokenRequestSpec
 from lightkube.resources.core_v1 import ServiceAccount
+from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
 from tests.kubernetes.cluster import Cluster
-from tidegate.drivers.kubernetes.permissions import ACCOUNT, permission_objects, rules
+from tidegate.drivers.kubernetes.names import fit
+from tidegate.drivers.kubernetes.permissions import ACCOUNT, REGISTRY_NAMESPACE, permission_objects, rules
 
 CONTEXT = "least"
 FIELD_MANAGER = "tests"
@@ -34,13 +36,12 @@ def least(
 
 def forget(cluster: Cluster, namespace: str) -> None:
     """Delete what is not in the namespace itself."""
-    with cluster.client(namespace) as admin:
-        for each in permission_objects("stage", namespace, rules(namespace)):
-            metadata = each["metadata"]
-            if metadata.get("namespace") != namespace:
-                admin.delete(
-                    type(codecs.from_dict(dict(each))), metadata["name"], namespace=metadata.get("namespace", "")
-                )
+    name = fit(f"tidegate-{namespace}")
+    with cluster.client() as admin:
+        admin.delete(ClusterRoleBinding, name)
+        admin.delete(ClusterRole, name)
+        admin.delete(RoleBinding, name, namespace=REGISTRY_NAMESPACE)
+        admin.delete(Role, name, namespace=REGISTRY_NAMESPACE)
 
 
 def _kubeconfig(admin: Client, cluster: Cluster, namespace: str, folder: Path) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 
 import pytest
 
@@ -50,10 +49,9 @@ async def test_whoever_follows_sees_new_lines_those_after_a_restart_and_those_of
     news = asyncio.Event()
 
     async def follow() -> None:
-        async with aclosing(Logs(here.area).lines((group,), (), tail=1, follow=True)) as lines:
-            async for line in lines:
-                seen.append(line)
-                news.set()
+        async for line in Logs(here.area).lines((group,), (), tail=1, follow=True):
+            seen.append(line)
+            news.set()
 
     async def until(texts: list[str], pod: str) -> None:
         async with asyncio.timeout(60):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tidegate.cli.session import check_environment, in_workspace, invocation
 from tidegate.errors import TidegateError, UsageError
 
 if TYPE_CHECKING:
+    from tidegate.app.workspace import Workspace
     from tidegate.ports.target import Surroundings
 
 
@@ -27,8 +29,9 @@ def exec_(
     """Run a command inside an environment: tidegate exec ENV [COMPONENT] -- COMMAND.
 
     With a COMPONENT the command runs in the folder of its running release, with exactly the environment variables that
-    its instances have. Without one it runs here, with yours and the address of every service, and of every
-    resource that runs there, as <NAME>_URL. Standard input and output are the command's own.
+    its instances have; where these are in a cluster it runs inside one of them, and at a terminal it gets a terminal
+    too. Without one it runs here, with yours and the address of every service, and of every resource that runs there,
+    as <NAME>_URL. Standard input and output are the command's own.
 
     Examples:
 
@@ -40,8 +43,7 @@ def exec_(
 
     Exit status: that of the command; 1 it could not be run, 64 wrong use.
     """
-    from tidegate.app.surroundings import of_component, of_environment
-    from tidegate.app.workspace import Workspace
+    from tidegate.app.surroundings import elsewhere, of_component, of_environment
     from tidegate.cli.views.console import err
     from tidegate.ports import target
 
@@ -53,8 +55,10 @@ def exec_(
             hint=f"Did you mean tidegate exec {environment} {_meant(invocation(ctx).folder, component)}?",
         )
 
-    async def work(workspace: Workspace) -> Surroundings:
+    async def work(workspace: Workspace) -> Surroundings | int:
         await check_environment(workspace, environment)
+        if component is not None and elsewhere(workspace, environment):
+            return await _inside(workspace, environment, component, command, json=json)
         if component is not None:
             return await of_component(workspace, environment, component)
         urls = await of_environment(workspace, environment)
@@ -67,6 +71,8 @@ def exec_(
         return target.Surroundings(str(invocation(ctx).folder), {**os.environ, **urls})
 
     where = in_workspace(ctx, work, whole=False)
+    if isinstance(where, int):
+        return where
     if json:
         return _captured(environment, component or "", command, where)
     return _replace(command, where)
@@ -79,6 +85,29 @@ def _meant(folder: Path, word: str | None) -> str:
     if word is None:
         return "-- env"
     return f"{word} -- env" if word in load(find_root(folder), whole=False).components else f"-- {word}"
+
+
+async def _inside(
+    workspace: Workspace, environment: str, component: str, command: tuple[str, ...], *, json: bool
+) -> int:
+    import anyio
+
+    from tidegate.app.surroundings import run_inside
+    from tidegate.cli.documents import ExecDocument
+    from tidegate.cli.output import write
+    from tidegate.cli.terminal import connected, typed
+    from tidegate.ports.target import Streams
+
+    if json:
+        out, err = bytearray(), bytearray()
+        stdin = None if sys.stdin.isatty() else typed(0)
+        status = await run_inside(workspace, environment, component, command, Streams(out.extend, err.extend, stdin))
+        text = (out.decode(errors="replace"), err.decode(errors="replace"))
+        write(ExecDocument(environment, component, command, status, *text))
+        return status
+    with anyio.CancelScope() as scope, connected(scope.cancel) as streams:
+        return await run_inside(workspace, environment, component, command, streams)
+    return 128 + signal.SIGTERM
 
 
 def _captured(environment: str, component: str, command: tuple[str, ...], where: Surroundings) -> int:
