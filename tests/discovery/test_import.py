@@ -306,6 +306,17 @@ def test_commands_run_in_a_shell_as_they_did_without(container: str, run: str, t
     assert any("run by /bin/sh of the image" in one for one in said) == (run != "" and "sleep" not in run)
 
 
+def test_scripts_and_values_of_several_lines_stay_as_they_are(tmp_path: Path) -> None:
+    """A script can be read in the manifest."""
+    script, value = "set -e\nexec ./x: '1' # \"no\"\n", "a: [b]\n\n  c\td\n"
+    container = json.dumps({"command": ["sh", "-c", script], "env": [{"name": "CONF", "value": value}]})
+    _, proposal, project = accepted(tmp_path, pod(container))
+    web = project.components["web"]
+    assert web.runtime.run == script.strip()
+    assert dict(web.shape("dev").env) == {"CONF": value}
+    assert "run: |-\n  set -e\n  exec ./x" in next(text for path, text, _ in proposal.files if path == web.manifest)
+
+
 @pytest.mark.parametrize(
     ("container", "health"),
     [

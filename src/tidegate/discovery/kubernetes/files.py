@@ -15,6 +15,7 @@ from tidegate.discovery.kubernetes.network import PORT
 from tidegate.model.cluster import Exposure
 from tidegate.model.component import Kind
 
+_WIDTH = 100
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}")
 
 
@@ -100,14 +101,41 @@ def _cluster(draft: Draft) -> dict[str, Any]:
     return found
 
 
-def _block(key: str, value: Any) -> str:
-    """A key and its value; what is short stands on one line."""
+def _block(key: str, value: Any, indent: str = "") -> str:
+    """A key and its value, on one line where that is short."""
     inner = _flow(value)
-    if isinstance(value, str) or len(key) + len(inner) <= 100:
-        return f"{key}: {inner}\n"
-    return yaml.safe_dump({key: value}, sort_keys=False, width=1000, allow_unicode=True)
+    name = _flow(key)
+    if isinstance(value, str) and "\n" in value and not indent:
+        return yaml.dump({key: value}, Dumper=_Literal, width=1000, allow_unicode=True)
+    if not isinstance(value, dict | list) or len(indent) + len(name) + len(inner) <= _WIDTH:
+        return f"{indent}{name}: {inner}\n"
+    if isinstance(value, list):
+        return f"{indent}{name}:\n" + "".join(f"{indent}  - {_flow(item)}\n" for item in value)
+    return f"{indent}{name}:\n" + "".join(_block(one, inside, f"{indent}  ") for one, inside in value.items())
 
 
 def _flow(value: Any) -> str:
-    text = yaml.safe_dump(value, sort_keys=False, width=100_000, allow_unicode=True, default_flow_style=True)
+    text = yaml.dump(value, Dumper=_Flow, sort_keys=False, width=100_000, allow_unicode=True, default_flow_style=True)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+class _Flow(yaml.SafeDumper):
+    """Everything on one line, and without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - whatever it is
+        return True
+
+
+class _Literal(yaml.SafeDumper):
+    """Texts as they are read best."""
+
+
+def _add(dumper: type[yaml.SafeDumper], style: str) -> None:
+    def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style if "\n" in text else None)
+
+    dumper.add_representer(str, represent)
+
+
+_add(_Flow, '"')
+_add(_Literal, "|")
