@@ -107,7 +107,7 @@ async def test_every_cause_is_told_as_soon_as_it_is_certain(
     while not (set(TOLD) <= told.keys() and set(UNCERTAIN) <= told.keys()) and time.monotonic() < end:
         for where in (ruled, crowded):
             for name, verdict in (await verdicts(api, where)).items():
-                if verdict is not None and (verdict.certain or name in UNCERTAIN) and name not in told:
+                if verdict is not None and (name in UNCERTAIN or (verdict.certain and name not in told)):
                     told[name] = verdict
                     if verdict.wants_log:
                         words[name] = await api.last_lines(
