@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 import yaml
 from tests.discovery.test_import import TUTORIAL, accepted, pod, read
 
 from tidegate.discovery.kubernetes import Where
+from tidegate.errors import TidegateError
 
 IN_CONTAINER = [
     ("volumeMounts: [{name: v, mountPath: /x}]", "the volume v at /x is not carried over: the pod has none"),
@@ -51,7 +55,10 @@ IN_POD = [
     ("{hostNetwork: true}", "hostNetwork is not carried over"),
     ("{serviceAccountName: robot}", "serviceAccountName is not carried over"),
     ("{imagePullSecrets: [{name: r}]}", "imagePullSecrets is not carried over"),
-    ("{terminationGracePeriodSeconds: soon}", "terminationGracePeriodSeconds must be a whole number, not 'soon'"),
+    (
+        "{terminationGracePeriodSeconds: soon}",
+        "terminationGracePeriodSeconds must be a whole number up to 86400, not 'soon'",
+    ),
     ("{volumes: [{name: h, hostPath: {path: /}}]}", "spec.template.spec.volumes.hostPath is not carried over"),
 ]
 
@@ -295,3 +302,43 @@ def test_every_key_of_a_tutorial_is_read_or_told(tmp_path: Path) -> None:
         changed = [*lines[:number], line.replace(f"{key}:", f"x{key}:", 1), *lines[number + 1 :]]
         after = read(tmp_path, {"k8s/all.yaml": "\n".join(changed)})
         assert after.left or after.proposal(where, {}).files != before, line
+
+
+ANYTHING = [
+    None,
+    "",
+    "x",
+    0,
+    -1,
+    10**7,
+    True,
+    [],
+    {},
+    ["x"],
+    {"x": "y"},
+    "80",
+    "../x",
+    "UDP",
+    [None],
+    "web",
+    "a\nb",
+    1.5,
+]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_whatever_stands_in_the_files_there_is_no_crash(tmp_path: Path, data: st.DataObject) -> None:
+    """Any value of a tutorial may be of another kind: a proposal or an error that says what is wrong comes out."""
+    objects = list(yaml.safe_load_all(TUTORIAL))
+    table = data.draw(st.sampled_from(list(_tables(objects))))
+    table[data.draw(st.sampled_from(sorted(table)))] = data.draw(st.sampled_from(ANYTHING))
+    with suppress(TidegateError):
+        read(tmp_path, {"k8s/all.yaml": yaml.safe_dump_all(objects)}).proposal(Where("dev"), {})
+
+
+def _tables(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _tables(inner)

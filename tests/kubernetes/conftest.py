@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from lightkube.resources.core_v1 import Namespace, Pod
 from tests.kubernetes.cluster import Absent, Cluster, find, must_be_there
 
 HERE = Path(__file__).parent
+SECONDS_PER_TEST = 240
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,6 +24,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.kubernetes)
+
+
+@pytest.fixture(autouse=True)
+def in_time() -> Iterator[None]:
+    """A test that waits for something that never comes fails where it waits, instead of holding up all others."""
+
+    def over(*_: object) -> None:
+        raise AssertionError(f"not done after {SECONDS_PER_TEST} s")
+
+    former = signal.signal(signal.SIGALRM, over)
+    signal.alarm(SECONDS_PER_TEST)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, former)
 
 
 @pytest.fixture(scope="session")

@@ -118,6 +118,10 @@ class FaultyApi:
         """Break what is under way now; says how many there were."""
         return self._do(self._drop(which))
 
+    def under_way(self, which: Which = watches) -> int:
+        """How many are at this moment."""
+        return sum(which(call) for call in list(self._running.values()))
+
     def answer(self, code: int, which: Which, *, times: int | None = 1, retry_after: int = 0) -> None:
         """Say this instead of asking the API server."""
         self._faults.append(Fault(which, times, code=code, retry_after=retry_after))
@@ -176,6 +180,7 @@ class FaultyApi:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # for what the last of them closed
 
     def _fault(self, call: Call) -> Fault | None:
         for fault in self._faults:
@@ -186,7 +191,8 @@ class FaultyApi:
         return None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
+        # Cancelled it ends as well: asyncio complains of connections whose task was.
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
             call = _call(head)
             self.calls.append(call)
@@ -203,7 +209,8 @@ class FaultyApi:
         self._running.pop(writer, None)
         with suppress(OSError):
             await writer.drain()
-        writer.close()
+            writer.close()
+            await writer.wait_closed()
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, *, lost: bool
@@ -222,7 +229,7 @@ class FaultyApi:
         finally:
             body.cancel()
             await asyncio.gather(body, return_exceptions=True)
-            asks.close()
+            asks.transport.abort()
 
     def _rewritten(self, head: bytes, host: str) -> bytes:
         first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from lightkube import Client, codecs
 from lightkube.models.authentication_v1 import TokenRequestSpec
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import ServiceAccount
 from lightkube.resources.rbac_authorization_v1 import ClusterRole, ClusterRoleBinding, Role, RoleBinding
 
@@ -45,7 +46,7 @@ def forget(cluster: Cluster, namespace: str) -> None:
 
 
 def _kubeconfig(admin: Client, cluster: Cluster, namespace: str, folder: Path) -> Path:
-    asked = ServiceAccount.Token(spec=TokenRequestSpec(audiences=[], expirationSeconds=AN_HOUR))
+    asked = ServiceAccount.Token(metadata=ObjectMeta(), spec=TokenRequestSpec(audiences=[], expirationSeconds=AN_HOUR))
     answer = admin.create(asked, name=ACCOUNT, namespace=namespace)
     assert answer.status is not None
     known = yaml.safe_load(cluster.kubeconfig.read_text())

@@ -24,5 +24,6 @@ while get("hang"):
     time.sleep(0.1)
 note("ran", WORD)
 if get("fail"):
-    print("cannot go on", flush=True)
+    sys.stdout.write("cannot go on\n")
+    sys.stdout.flush()
     sys.exit(3)

@@ -27,7 +27,7 @@ class Handler(BaseHTTPRequestHandler):
         NOTES.pop(self.path, None)
         self._answer("")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *args: object) -> None:
         """Say nothing."""
 
     def _answer(self, text: str) -> None:

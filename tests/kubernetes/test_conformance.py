@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.faulty import FaultyApi
 from tests.kubernetes.rooms import Room, room
 from tests.kubernetes.through import inside, json_of, shelf
 from tests.kubernetes.worlds import ALIVE, HASTY, PROGRAM, QUICK, World, python, world
@@ -32,8 +33,9 @@ class KubernetesHarness:
 
     environment = "dev"
 
-    def __init__(self, world: World, room: Room) -> None:
+    def __init__(self, world: World, room: Room, api: FaultyApi) -> None:
         self.world = world
+        self.api = api
         self.target = world.target
         self.room = room
 
@@ -106,15 +108,16 @@ class KubernetesHarness:
                     await task
 
     async def blind(self) -> None:
-        self.world.api = self.world.unreachable()
-        self.target = self.world.target = self.world.another_target()
+        self.api.down()
 
 
 class TestKubernetesTarget(TargetConformance):
     """All promises of the suite."""
 
     @pytest.fixture
-    async def harness(self, cluster: Cluster, namespace_name: str) -> AsyncIterator[KubernetesHarness]:
-        """A namespace of its own for each test."""
-        async with world(cluster, namespace_name) as made, room(cluster) as own:
-            yield KubernetesHarness(made, own)
+    async def harness(self, cluster: Cluster, namespace_name: str, tmp_path: Path) -> AsyncIterator[KubernetesHarness]:
+        """A namespace of its own for each test, and a way to the API server that can be cut."""
+        with FaultyApi(cluster.kubeconfig, cluster.context) as api:
+            how = {"kubeconfig": api.kubeconfig(tmp_path)}
+            async with world(cluster, namespace_name, **how) as made, room(cluster) as own:
+                yield KubernetesHarness(made, own, api)

@@ -20,7 +20,7 @@ from tidegate.errors import TargetUnreachable
 
 pytestmark = pytest.mark.anyio
 
-OURS = {"labels": {"app.kubernetes.io/managed-by": "tidegate"}}
+OURS: dict[str, Any] = {"labels": {"app.kubernetes.io/managed-by": "tidegate"}}
 LONG = 30.0  # seconds; nothing takes as long
 
 
@@ -88,7 +88,7 @@ async def test_what_is_waited_for_may_depend_on_the_time_alone(mirror: Mirror) -
         return len(looks) if len(looks) == 3 else None
 
     assert await mirror.until(third, seconds=LONG) == 3
-    assert await mirror.until(lambda: None, seconds=0) is None
+    assert await mirror.until(lambda: True if len(looks) == 4 else None, seconds=0) is None
 
 
 async def test_what_we_wrote_ourselves_is_seen_at_once_and_not_put_back(
@@ -114,6 +114,8 @@ async def test_a_watch_that_breaks_loses_nothing(
     await api.apply(note(namespace, "one", **OURS))
     await api.apply(note(namespace, "two", **OURS))
     await comes(mirror, {"one": "a", "two": "a"})
+    while faulty.under_way() < 2:
+        await mirror.until(lambda: None, seconds=0.05)
     match fault:
         case "gone":
             faulty.answer(410, watches, times=3)
@@ -171,6 +173,8 @@ async def test_away_for_good_is_unreachable_and_never_nothing_there(
     never = Mirror(through, namespace, (CONFIG_MAP,))
     with pytest.raises(TargetUnreachable):
         await never.ready()
+    faulty.up()
+    await comes(mirror, {"one": "a"})
     for each in (mirror, never):
         await each.close()
     await through.close()

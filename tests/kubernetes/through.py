@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -31,10 +31,8 @@ async def inside(world: World, component: str) -> AsyncIterator[Callable[[], Cor
 
     async def call() -> None:
         while True:
-            try:
+            with suppress(TargetError):
                 await api.raw("GET", where)
-            except TargetError:
-                pass
             await anyio.sleep(0.02)
 
     try:

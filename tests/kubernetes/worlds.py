@@ -5,13 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.kubernetes.cluster import Cluster
 from tidegate.drivers.kubernetes.client import Api
-from tidegate.drivers.kubernetes.kubeconfig import read_access
 from tidegate.drivers.kubernetes.target import KubernetesTarget, Location
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
 from tidegate.errors import NotInStore
@@ -26,7 +24,7 @@ ALIVE = Health(HealthKind.ALIVE, interval=1000)
 
 
 def python(file: Path, *arguments: str) -> str:
-    """A command that runs a file of the tests: its text is part of the command, so that any image with Python will do."""
+    """A command that runs a file of the tests: its text is part of it, so that any image with Python will do."""
     return f"exec python3 -I -S -c {shlex.quote(file.read_text())} {shlex.join(arguments)}"
 
 
@@ -48,14 +46,9 @@ class World:
         self.api = self.connected()
         self.target = self.another_target()
 
-    def connected(self, *, patience: float = 10.0) -> Api:
+    def connected(self, *, patience: float = 5.0) -> Api:
         """A client of its own."""
         return Api.connect(self.cluster.context, kubeconfig=self.kubeconfig, patience=patience)
-
-    def unreachable(self) -> Api:
-        """A client for which the API server is away."""
-        access = replace(read_access(self.cluster.context, self.kubeconfig), server="https://127.0.0.1:9")
-        return Api(access, patience=0.5)
 
     def another_target(self, *, api: Api | None = None, store: str = "store-1") -> KubernetesTarget:
         """As another command has it: on the same store unless another is named."""

@@ -14,7 +14,11 @@ from typing import Any
 
 BEHAVIOUR = sys.argv[1] if len(sys.argv) > 1 else "good"
 COMPONENT = os.environ["TIDEGATE_COMPONENT"]
-NEEDS = [name for name in os.environ if name.endswith("_URL") and os.environ[name].startswith("http://") and name != "TIDEGATE_URL"]
+NEEDS = [
+    name
+    for name in os.environ
+    if name.endswith("_URL") and os.environ[name].startswith("http://") and name != "TIDEGATE_URL"
+]
 
 
 class Mood:

@@ -19,6 +19,7 @@ from tidegate.model.digest import digest_bytes
 from tidegate.model.pins import Pin, Pins
 from tidegate.model.plan import Plan
 from tidegate.planning import Limit, Policy, make_plan, wanted_by_changes, wanted_by_up
+from tidegate.ports.target import Preflights
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +161,13 @@ def executor(workspace: Workspace, environment: str, report: Reporter) -> Execut
 
 
 async def apply(workspace: Workspace, executor: Executor, planned: Planned, *, why: str = "") -> Applied:
-    """Carry out a plan; carried over as often as others commit beside it. See `Executor.apply`."""
+    """Carry out a plan; carried over as often as others commit beside it. See `Executor.apply`.
+
+    Raises `TargetError` before anything is changed if the target says that it cannot be.
+    """
     workspace = workspace.at(planned.plan.environment)
+    if isinstance(workspace.target, Preflights) and planned.plan.changes:
+        await workspace.target.preflight(planned.plan)
     while True:
         try:
             return await executor.apply(planned.plan, planned.releases, why=why)

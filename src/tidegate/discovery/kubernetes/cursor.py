@@ -9,6 +9,7 @@ from typing import Any
 from tidegate.errors import Problem
 from tidegate.manifest.reader import Entry, Items, Node, Scalar, Table
 
+DAY = 86_400  # seconds; no time in a manifest is longer
 _PATCH = "If it is wanted, add it under kubernetes: patches: Deployment:."
 _OWN = "Tidegate gives every component what it needs there."
 WHY: Mapping[str, str] = {
@@ -119,14 +120,14 @@ class Cursor:
         self._wrong(key, "a single value")
         return ""
 
-    def number(self, key: str) -> int | None:
-        """A whole number that is not negative."""
+    def number(self, key: str, most: int = DAY) -> int | None:
+        """A whole number from 0 to `most`, by default seconds of a day."""
         node = self._take(key)
         if _empty(node):
             return None
-        if isinstance(node, Scalar) and type(node.value) is int and node.value >= 0:
+        if isinstance(node, Scalar) and type(node.value) is int and 0 <= node.value <= most:
             return node.value
-        self._wrong(key, "a whole number")
+        self._wrong(key, f"a whole number up to {most}")
         return None
 
     def inner(self, key: str) -> Cursor:

@@ -50,7 +50,7 @@ def component_yaml(draft: Draft, digests: Mapping[str, str]) -> str:
     if not is_pinned(image):
         digest = digests.get(image)
         image, comment = (f"{image}@{digest}", "") if digest else (image, "  # pin it: NAME@sha256:…")
-    text = f"image: {image}{comment}\n"
+    text = f"image: {_flow(image)}{comment}\n"
     for key, value in _keys(draft).items():
         text += _block(key, value)
     return text

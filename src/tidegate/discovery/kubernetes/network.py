@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tidegate.discovery.kubernetes.cursor import Cursor
 from tidegate.discovery.kubernetes.draft import Draft
 from tidegate.discovery.kubernetes.objects import Folder, Object
+from tidegate.discovery.kubernetes.workloads import LAST_PORT
 from tidegate.manifest.cycles import cycles
 from tidegate.model.address import url_variable
 from tidegate.model.cluster import Autoscale, Exposure
@@ -35,7 +36,7 @@ def connect(folder: Folder, drafts: Sequence[Draft]) -> dict[tuple[str, str], Dr
         if draft.port is None and draft.ports:
             draft.port = next(iter(draft.ports.values()))
         if draft.kind is Kind.SERVICE and draft.port is None:
-            draft.kind = Kind.WORKER
+            draft.kind, draft.expose = Kind.WORKER, Exposure.INSIDE
         if draft.kind is Kind.TASK:
             draft.port = None
         _other_ports(draft)
@@ -93,7 +94,7 @@ def _service(service: Object, draft: Draft, drafts: Sequence[Draft]) -> None:
 def _service_port(port: Cursor, kept: int, draft: Draft, type_: str) -> int:
     """The port of the Service that stays: the first that leads to the port of the component."""
     port.skip("name", "appProtocol")
-    number, target = port.number("port"), port.text("targetPort")
+    number, target = port.number("port", LAST_PORT), port.text("targetPort")
     if (port.text("protocol") or "TCP") != "TCP":
         port.leave("protocol", f"the port {number} of {port.text('protocol')} is not carried over")
         return kept
@@ -102,7 +103,7 @@ def _service_port(port: Cursor, kept: int, draft: Draft, type_: str) -> int:
     resolved = draft.ports.get(target) if target else number
     if target.isdigit():
         resolved = int(target)
-    if number is None or resolved is None:
+    if number is None or resolved is None or not 0 < resolved <= LAST_PORT:
         names = ", ".join(name for name in draft.ports if not name.isdigit()) or "none"
         port.leave("targetPort", f"its pods have no port called {target!r}; named are: {names}")
         return kept
@@ -133,7 +134,7 @@ def _alias(service: Object, port: int, draft: Draft, drafts: Sequence[Draft]) ->
 
 def _other_ports(draft: Draft) -> None:
     for port in draft.container.items("ports"):
-        number = port.number("containerPort")
+        number = port.number("containerPort", LAST_PORT)
         port.skip("name", "protocol")
         if number is not None and number != draft.port and (port.text("protocol") or "TCP") == "TCP":
             has = f"{draft.name} has {draft.port} alone" if draft.port else "a task has none"
@@ -159,7 +160,7 @@ def _ingress(ingress: Object, leads: dict[tuple[str, str], Draft]) -> None:
             backend.inner("service").skip("port")
             written, kind = path.text("path") or "/", path.text("pathType")
             draft = leads.get((ingress.namespace, service))
-            if draft is None:
+            if draft is None or draft.kind is not Kind.SERVICE:
                 path.leave("backend", f"{host}{written} leads to the Service {service}, which leads to no component")
             elif not host:
                 hint = f"Write kubernetes: {{expose: {{kind: ingress, host: …}}}} in {draft.file}."

@@ -23,6 +23,7 @@ _SUFFIX = re.compile(r"[-_.](deployment|deploy|statefulset|sts|cronjob|job)$")
 _SHELLS = ("sh", "bash", "ash", "dash", "/bin/sh", "/bin/bash", "/bin/ash", "/bin/dash")
 REFERENCE = re.compile(r"\$(\$)?\(([A-Za-z_][A-Za-z0-9_]*)\)")
 MOST_REPLICAS = 1000
+LAST_PORT = 65_535
 _IDS = ("runAsUser", "runAsGroup", "fsGroup", "supplementalGroups")
 
 
@@ -86,7 +87,7 @@ def _ports(container: Cursor) -> dict[str, int]:
     """Name, or the number as text, -> number; in the order of the file."""
     found: dict[str, int] = {}
     for port in container.items("ports"):
-        number, name = port.number("containerPort"), port.text("name")
+        number, name = port.number("containerPort", LAST_PORT), port.text("name")
         protocol = port.text("protocol") or "TCP"
         if protocol != "TCP":
             port.leave("protocol", f"the port {number} of {protocol} is not carried over", "Instances speak TCP.")
@@ -106,7 +107,7 @@ def _times(draft: Draft, spec: Cursor) -> None:
             if (spec.number(key) or 1) != 1:
                 spec.leave(key, f"{key} is not carried over", "A task runs once each time.")
         return
-    replicas = spec.number("replicas")
+    replicas = spec.number("replicas", 10**9)
     draft.replicas = 1 if replicas is None else replicas
     if not 1 <= draft.replicas <= MOST_REPLICAS:
         draft.replicas = min(max(draft.replicas, 1), MOST_REPLICAS)

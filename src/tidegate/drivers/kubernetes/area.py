@@ -11,7 +11,16 @@ import anyio
 
 from tidegate.drivers.kubernetes.client import Api
 from tidegate.drivers.kubernetes.diagnosis import Verdict, why_not
-from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, EVENT, POD, SERVICE
+from tidegate.drivers.kubernetes.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    EVENT,
+    JOB,
+    POD,
+    SERVICE,
+    kind_of,
+)
 from tidegate.drivers.kubernetes.mirror import Mirror
 from tidegate.drivers.kubernetes.names import EDGE, GROUP, ROLE, group_name
 from tidegate.errors import StepFailed
@@ -19,6 +28,7 @@ from tidegate.model.address import GroupAddress
 
 Json = dict[str, Any]
 T = TypeVar("T")
+WATCHED = (DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE, JOB, CONFIG_MAP)
 LOOK = 1.0  # seconds between two looks at what an API server does not push
 LAST_WORDS = 20  # lines
 
@@ -48,6 +58,12 @@ class Area:
         """The Services of a group's edges."""
         services, own = self.mirror.objects(SERVICE).values(), group_name(group)
         return [each for each in services if label(each, GROUP) == own and label(each, ROLE) == EDGE]
+
+    async def put(self, obj: Mapping[str, Any]) -> None:
+        """Make an object so, on condition of the version in it if it has one; it counts as seen from then on."""
+        made, kind = await self.api.apply(obj), kind_of(obj)
+        if kind in WATCHED:
+            self.mirror.saw(kind, made)
 
     async def until(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
         """As `Mirror.until`."""

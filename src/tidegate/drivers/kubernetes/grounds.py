@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 
 from tidegate.drivers.kubernetes.area import LOOK, Area, is_ending, label
-from tidegate.drivers.kubernetes.errors import AlreadyThere
+from tidegate.drivers.kubernetes.errors import AlreadyThere, ForbiddenError
 from tidegate.drivers.kubernetes.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -40,9 +40,9 @@ from tidegate.errors import TargetError
 
 Json = dict[str, Any]
 GONE = 120.0  # seconds that a namespace may take to go
-PLAIN: Sequence[ApiKind] = (DEPLOYMENT, SERVICE, PDB, HPA, SECRET, NETWORK_POLICY, SERVICE_ACCOUNT, CONFIG_MAP)
+PLAIN: Sequence[ApiKind] = (DEPLOYMENT, SERVICE, PDB, HPA, INGRESS, NETWORK_POLICY, SERVICE_ACCOUNT, CONFIG_MAP)
 LASTING: Sequence[ApiKind] = (JOB, PVC)  # what was run, and data: they outlive a plain `down`
-FOREIGN: Sequence[ApiKind] = (*PLAIN, *LASTING, POD, INGRESS)
+FOREIGN: Sequence[ApiKind] = (*PLAIN, *LASTING, POD, SECRET)
 OF_CLUSTER = {("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")}  # every namespace has these
 
 
@@ -67,7 +67,7 @@ class Grounds:
                 await api.create(own[0])
             except AlreadyThere:
                 found = await api.get(NAMESPACE, name)
-        elif self._is_ours(found):
+        elif self.is_ours(found):
             await api.apply(own[0])
         async with anyio.create_task_group() as tasks:
             for each in objects:
@@ -89,7 +89,7 @@ class Grounds:
             return  # the claim stays with the data, so that no other store takes them for its own
         await self._until_gone(LASTING)
         await api.delete(CONFIG_MAP, CLAIM, name)
-        if self._is_ours(namespace) and not await self._foreign():
+        if self.is_ours(namespace) and not await self._foreign():
             await api.delete(NAMESPACE, name, version="")
             await self._settled()
 
@@ -110,11 +110,12 @@ class Grounds:
             address=self._area.environment,
         )
 
-    def _is_ours(self, namespace: Mapping[str, Any]) -> bool:
+    def is_ours(self, namespace: Mapping[str, Any]) -> bool:
+        """Whether Tidegate made a namespace."""
         return label(namespace, MANAGED_BY) == TIDEGATE
 
     def _refuse_other(self, namespace: Mapping[str, Any]) -> None:
-        if not self._is_ours(namespace):
+        if not self.is_ours(namespace):
             return
         found = (label(namespace, ORGANIZATION), label(namespace, ENVIRONMENT))
         if found != (fit(self._organization), fit(self._area.environment)):
@@ -153,10 +154,17 @@ class Grounds:
             await anyio.sleep(LOOK)
 
     async def _foreign(self) -> bool:
-        """Whether anything lives there that Tidegate did not make, of all kinds that programs and people use."""
+        """Whether anything lives there that Tidegate did not make, of all kinds that programs and people use.
+
+        True also where we may not look.
+        """
         api, name = self._area.api, self._area.namespace
         for kind in FOREIGN:
-            for each in (await api.list(kind, name)).items:
+            try:
+                found = (await api.list(kind, name)).items
+            except ForbiddenError:
+                return True
+            for each in found:
                 known = (kind.kind, each["metadata"]["name"]) in OF_CLUSTER or label(each, MANAGED_BY) == TIDEGATE
                 if not known and not _made_by_ours(each):
                     return True

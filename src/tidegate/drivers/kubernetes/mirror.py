@@ -28,19 +28,19 @@ LOOK = 1.0  # seconds between two looks when nothing changes: what is waited for
 class Mirror:
     """The objects of some kinds in one namespace that carry the label of Tidegate. Starts when it is first waited for.
 
-    Never tells absence from what it could not see: all but `close` raise `TargetUnreachable` when the API server was
-    away for its patience, and what it refused (`ForbiddenError`).
+    Never takes blindness for absence: all but `close` raise `TargetUnreachable` when the API server was away for its
+    patience, and what it refused (`ForbiddenError`). Who waits after that begins anew.
     """
 
     def __init__(self, api: Api, namespace: str, kinds: Sequence[ApiKind]) -> None:
         self._api = api
         self._views = {kind: _View(api, namespace, kind, self._tell) for kind in kinds}
-        self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
 
     async def ready(self) -> None:
-        """Everything was listed at least once since this object was made."""
-        self._start()
+        """Everything was listed at least once since this object was made, or began anew."""
+        for view in self._views.values():
+            view.begin()
         while not all(view.listed for view in self._views.values()):
             self._check()
             await self._change(LOOK)
@@ -48,8 +48,8 @@ class Mirror:
 
     def objects(self, kind: ApiKind) -> Mapping[str, Json]:
         """Those of one kind by name, as they were last seen; only after `ready` or `until`. Not to be changed."""
+        self._check()
         view = self._views[kind]
-        view.check()
         assert view.listed, "what was never seen cannot be told from what is not there"
         return MappingProxyType(view.objects)
 
@@ -74,16 +74,8 @@ class Mirror:
 
     async def close(self) -> None:
         """Nothing is watched any more."""
-        tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-
-    def _start(self) -> None:
-        if not self._tasks:
-            self._tasks = [asyncio.create_task(view.follow()) for view in self._views.values()]
+        for view in self._views.values():
+            await view.close()
 
     def _check(self) -> None:
         for view in self._views.values():
@@ -111,14 +103,29 @@ class _View:
         self._tell = tell
         self._labels = {MANAGED_BY: TIDEGATE}
         self._version = ""
-        self._error: Exception | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Follow what happens, unless that is done already."""
+        if self._task is None or self._task.done():
+            self.listed, self._version = False, ""
+            self._task = asyncio.create_task(self._follow())
+            self._task.add_done_callback(self._over)
 
     def check(self) -> None:
-        if self._error is not None:
-            raise self._error
+        """Raises why it is not followed any more."""
+        if self._task is not None and self._task.done():
+            self._task.result()
 
-    async def follow(self) -> None:
-        """Until cancelled, or until it makes no sense to go on; `check` then says why."""
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError, TargetError):  # that was told to who waited
+                await self._task
+            self._task = None
+
+    async def _follow(self) -> None:
+        """Until cancelled, or until it makes no sense to go on."""
         trouble = Trouble(self._api.patience)
         while True:
             try:
@@ -130,12 +137,8 @@ class _View:
             except TryAgain as error:
                 pause = trouble.pause(error)
                 if pause is None:
-                    self._fail(self._api.unreachable(error))
-                    return
+                    raise self._api.unreachable(error) from error
                 await anyio.sleep(pause)
-            except TargetError as error:
-                self._fail(error)
-                return
 
     def saw(self, obj: Json) -> None:
         if _number(obj) > max(int(self._version or 0), self._known(obj)):
@@ -164,6 +167,11 @@ class _View:
         self.listed = True
         self._tell()
 
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # looked at, for asyncio; `check` raises it
+            self._tell()
+
     def _put(self, obj: Json) -> None:
         named = {"apiVersion": self._kind.api_version, "kind": self._kind.kind}
         self.objects[obj["metadata"]["name"]] = {**named, **obj}
@@ -171,10 +179,6 @@ class _View:
     def _known(self, obj: Json) -> int:
         known = self.objects.get(obj["metadata"].get("name", ""))
         return 0 if known is None else _number(known)
-
-    def _fail(self, error: Exception) -> None:
-        self._error = error
-        self._tell()
 
 
 def _number(obj: Json) -> int:

@@ -46,6 +46,7 @@ def rules(namespace: str, *, makes_namespace: bool = False, alone: bool = False)
     Values of Secrets are written and never read.
     """
     own = ("delete",) if makes_namespace else ()
+    look = (Rule("", ("secrets",), ("list",), why="a namespace goes only if nothing else lives there", must=False),)
     return (
         Rule("", ("configmaps", "services"), _LOOK + _CHANGE),
         Rule("", ("serviceaccounts", "persistentvolumeclaims"), ("get", "list", *_CHANGE)),
@@ -70,12 +71,12 @@ def rules(namespace: str, *, makes_namespace: bool = False, alone: bool = False)
             (
                 Rule("", ("namespaces",), ("create",), Where.CLUSTER, why="making it"),
                 Rule("", ("namespaces",), ("patch",), Where.CLUSTER, (namespace,), why="making it"),
+                *look,
             )
             if makes_namespace
             else ()
         ),
         Rule("", ("namespaces",), ("list",), Where.CLUSTER, why="isolation: server", must=alone),
-        Rule("", ("nodes",), ("list",), Where.CLUSTER, why="the address of node ports", must=False),
         Rule(
             "storage.k8s.io", ("storageclasses",), ("list",), Where.CLUSTER, why="whether data can be kept", must=False
         ),

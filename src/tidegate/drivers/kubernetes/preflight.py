@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -48,7 +49,9 @@ class Preflight:
     async def check(self, plan: Plan) -> None:
         """Raises `TargetError` that names all that is missing at once; `TargetUnreachable`. Changes nothing."""
         version = await self._api.version()
-        space = await self._api.get(NAMESPACE, self._namespace)
+        space: Json | None = {}
+        with suppress(ForbiddenError):  # which is among what is missing
+            space = await self._api.get(NAMESPACE, self._namespace)
         missing = await self._permissions(makes=space is None)
         found = _too_old(version) + missing
         if not missing:

@@ -23,7 +23,7 @@ from tidegate.drivers.kubernetes.kinds import (
     SERVICE_ACCOUNT,
     ApiKind,
 )
-from tidegate.drivers.kubernetes.names import COMPONENT, GROUP, STATS_PORT, fit, group_name, labels
+from tidegate.drivers.kubernetes.names import COMPONENT, GROUP, STATS_PORT, fit, group_name, labels, secret_name
 from tidegate.drivers.kubernetes.objects.proxy import DRAIN_PATH, STATS_PATH
 from tidegate.drivers.kubernetes.starting import Starting
 from tidegate.drivers.kubernetes.traffic import is_proxied, traffic_of
@@ -34,7 +34,7 @@ from tidegate.model.step import Retire, Scale
 from tidegate.ports.target import Epoch
 
 Json = dict[str, Any]
-OF_GROUP: Sequence[ApiKind] = (SERVICE, PDB, HPA, SECRET)
+OF_GROUP: Sequence[ApiKind] = (SERVICE, PDB, HPA)
 OF_COMPONENT: Sequence[ApiKind] = (NETWORK_POLICY, SERVICE_ACCOUNT, CONFIG_MAP)
 
 
@@ -63,6 +63,7 @@ class Retiring:
         while await area.until(gone, seconds=LOOK) is None:
             pass
         await self._delete_labelled(OF_GROUP, GROUP, group_name(group), epoch)
+        await area.api.delete(SECRET, secret_name(group_name(group)), area.namespace)
         component = fit(group.component)
         others = [each for each in area.mirror.objects(DEPLOYMENT).values() if label(each, COMPONENT) == component]
         if not others:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 
 from tidegate.drivers.kubernetes.area import Area
-from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, SERVICE
-from tidegate.drivers.kubernetes.names import PIN, edge_name, group_name
+from tidegate.drivers.kubernetes.kinds import SERVICE
+from tidegate.drivers.kubernetes.names import edge_name
 from tidegate.drivers.kubernetes.objects.resources import resource_url
 from tidegate.drivers.kubernetes.objects.source import GroupSource
 from tidegate.drivers.kubernetes.observing import pin_of
@@ -46,14 +46,20 @@ class Sources:
             raise _failed("prepare", component, error) from error
 
     async def of_group(
-        self, area: Area, group: GroupAddress, pin: Pin, edges: Mapping[str, GroupAddress | None]
+        self,
+        area: Area,
+        group: GroupAddress,
+        pin: Pin,
+        edges: Mapping[str, GroupAddress | None],
+        *,
+        pins: Mapping[GroupAddress, Pin] | None = None,
     ) -> GroupSource:
-        """Everything but values of secrets. Raises `StepFailed`."""
+        """Everything but values of secrets. `pins` are those of groups that are not there yet. Raises `StepFailed`."""
         release, image = await asyncio.gather(
             self._releases.release(pin.release), self.image(group.component, pin.release)
         )
         settings = await self._releases.blob(pin.settings) if pin.settings else None
-        aliases = {need: _aliases(area, to) for need, to in edges.items()}
+        aliases = {need: aliases_of(area, to, pins or {}) for need, to in edges.items()}
         return GroupSource(
             group=group,
             pin=pin,
@@ -95,10 +101,14 @@ class Sources:
         return await self._images.reference(artifact, component)
 
 
-def _aliases(area: Area, group: GroupAddress | None) -> tuple[Alias, ...]:
+def aliases_of(
+    area: Area, group: GroupAddress | None, pins: Mapping[GroupAddress, Pin] | None = None
+) -> tuple[Alias, ...]:
     """Other names of the component that a group is of."""
-    deployment = area.mirror.objects(DEPLOYMENT).get(group_name(group)) if group else None
-    pin = pin_of(deployment) if deployment and PIN in deployment["metadata"].get("annotations", {}) else None
+    if group is None:
+        return ()
+    deployment = area.deployment(group)
+    pin = (pins or {}).get(group) or (pin_of(deployment) if deployment else None)
     return pin.shape.cluster.aliases if pin and pin.shape.cluster else ()
 
 

@@ -17,7 +17,7 @@ from tidegate.drivers.kubernetes.names import COMPONENT, GROUP, PROGRAM, edge_na
 from tidegate.drivers.kubernetes.objects.group import group_objects, secret_object
 from tidegate.drivers.kubernetes.objects.services import edge_object
 from tidegate.drivers.kubernetes.objects.source import GroupSource
-from tidegate.drivers.kubernetes.sources import Sources
+from tidegate.drivers.kubernetes.sources import Sources, aliases_of
 from tidegate.errors import StepFailed
 from tidegate.model.address import EdgeAddress, GroupAddress
 from tidegate.model.step import Replace, Start
@@ -83,7 +83,9 @@ class Starting:
         async with anyio.create_task_group() as tasks:
             for need, to in edges.items():
                 if edge_name(EdgeAddress(group, need)) not in services:
-                    tasks.start_soon(area.api.apply, edge_object(area.namespace, EdgeAddress(group, need), to))
+                    edge = EdgeAddress(group, need)
+                    made = edge_object(area.namespace, edge, to, aliases=aliases_of(area, to))
+                    tasks.start_soon(self._put, made)
         return await self._sources.of_group(area, group, step.pin, edges)
 
     async def _gone_if_going(self, group: GroupAddress, epoch: Epoch) -> None:
@@ -125,7 +127,7 @@ class Starting:
         await self._all(objects[:place])
         deployment = objects[place]
         if not alone:
-            await area.api.apply(deployment)
+            await self._put(deployment)
         else:
             await self._apply_alone(deployment, epoch)
         await self._all(objects[place + 1 :])
@@ -135,7 +137,7 @@ class Starting:
         wanted = spec.get("replicas", 1)
         name = deployment["metadata"]["name"]
         if await area.api.get(DEPLOYMENT, name, area.namespace) is None:
-            await area.api.apply({**deployment, "spec": {**spec, "replicas": 0}})
+            await self._put({**deployment, "spec": {**spec, "replicas": 0}})
         while True:
             found = await area.api.get(DEPLOYMENT, name, area.namespace)
             await self._claims.check(epoch)
@@ -144,7 +146,7 @@ class Starting:
             version = found["metadata"]["resourceVersion"]
             metadata = {**deployment["metadata"], "resourceVersion": version}
             try:
-                await area.api.apply({**deployment, "metadata": metadata, "spec": {**spec, "replicas": wanted}})
+                await self._put({**deployment, "metadata": metadata, "spec": {**spec, "replicas": wanted}})
             except ConflictError as error:
                 if not error.stale:
                     raise
@@ -154,7 +156,10 @@ class Starting:
     async def _all(self, objects: Sequence[Mapping[str, Any]]) -> None:
         async with anyio.create_task_group() as tasks:
             for each in objects:
-                tasks.start_soon(self._area.api.apply, each)
+                tasks.start_soon(self._put, each)
+
+    async def _put(self, obj: Mapping[str, Any]) -> None:
+        await self._area.put(obj)
 
     async def _scaled(self, found: Json, replicas: int) -> bool:
         area = self._area

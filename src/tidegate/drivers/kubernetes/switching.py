@@ -1,7 +1,8 @@
 """Route: entries and edges are Services, and move by their selector.
 
 Edges move first, entries last, each on condition that nobody touched it since it was read. Then what the nodes go by is
-waited for: the EndpointSlices of every Service that moved hold instances of the new group only.
+waited for: the EndpointSlices of every Service that moved hold instances of the new group only. From then on nothing is
+led to the old groups but by nodes that are a second behind; those instances still answer, so nothing is lost by it.
 """
 
 from __future__ import annotations
@@ -15,10 +16,19 @@ import anyio
 from tidegate.drivers.kubernetes.area import LOOK, Area, is_ready, label
 from tidegate.drivers.kubernetes.claims import Claims
 from tidegate.drivers.kubernetes.errors import AlreadyThere, ConflictError, MissingError
-from tidegate.drivers.kubernetes.kinds import ENDPOINT_SLICE, HTTP_ROUTE, INGRESS, SERVICE, ApiKind, kind_of
+from tidegate.drivers.kubernetes.kinds import (
+    ENDPOINT_SLICE,
+    HTTP_ROUTE,
+    INGRESS,
+    NETWORK_POLICY,
+    SERVICE,
+    ApiKind,
+    kind_of,
+)
 from tidegate.drivers.kubernetes.names import ALIAS, COMPONENT, ENTRY, ROLE, component_name, edge_name, fit, labels
 from tidegate.drivers.kubernetes.objects.services import edge_object, entry_objects
 from tidegate.drivers.kubernetes.observing import pin_of
+from tidegate.drivers.kubernetes.sources import aliases_of
 from tidegate.errors import StepFailed
 from tidegate.model.address import GroupAddress
 from tidegate.model.step import Route
@@ -27,7 +37,8 @@ from tidegate.ports.target import Epoch
 Json = dict[str, Any]
 Key = tuple[ApiKind, str]  # kind and name
 SWITCHED = 60.0  # seconds until the EndpointSlices have to say so
-ENTRY_KINDS = (SERVICE, INGRESS, HTTP_ROUTE)
+FOLLOWED = 1.0  # seconds within which nodes do what those say (minSyncPeriod of kube-proxy); nobody tells when they did
+ENTRY_KINDS = (SERVICE, INGRESS, HTTP_ROUTE, NETWORK_POLICY)
 ENTRY_ROLES = {ENTRY, ALIAS}
 SERVICE_OF_SLICE = "kubernetes.io/service-name"
 
@@ -47,7 +58,7 @@ class Switching:
         groups = await self._groups(step)
         present = await self._present()
         edges = [
-            edge_object(self._area.namespace, move.edge, move.to)
+            edge_object(self._area.namespace, move.edge, move.to, aliases=aliases_of(self._area, move.to))
             for move in step.edges
             if (SERVICE, edge_name(move.edge)) in present
         ]
@@ -121,7 +132,7 @@ class Switching:
             if found is not None:
                 metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
             try:
-                await api.apply({**wanted, "metadata": metadata})
+                await self._area.put({**wanted, "metadata": metadata})
             except AlreadyThere:
                 pass
             except ConflictError as error:
@@ -147,6 +158,7 @@ class Switching:
 
         for _ in range(int(SWITCHED / LOOK)):
             if await self._area.until(done, seconds=LOOK):
+                await anyio.sleep(FOLLOWED if moved else 0)
                 return
         name, group = next(iter(waiting.items()))
         raise StepFailed(

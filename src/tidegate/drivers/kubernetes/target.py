@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, assert_never
 
-from tidegate.drivers.kubernetes.area import Area
+from tidegate.drivers.kubernetes.area import WATCHED, Area
 from tidegate.drivers.kubernetes.claims import Claims
 from tidegate.drivers.kubernetes.client import Api
+from tidegate.drivers.kubernetes.errors import ForbiddenError
 from tidegate.drivers.kubernetes.grounds import Grounds
-from tidegate.drivers.kubernetes.kinds import (
-    CONFIG_MAP,
-    DEPLOYMENT,
-    ENDPOINT_SLICE,
-    JOB,
-    POD,
-    SERVICE,
-)
+from tidegate.drivers.kubernetes.inside import Inside
+from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, JOB, NAMESPACE, POD, SERVICE
+from tidegate.drivers.kubernetes.logs import Logs
 from tidegate.drivers.kubernetes.mirror import Mirror
 from tidegate.drivers.kubernetes.names import RELEASE, labels
 from tidegate.drivers.kubernetes.observing import observed
+from tidegate.drivers.kubernetes.permissions import permission_objects, rules
+from tidegate.drivers.kubernetes.preflight import Preflight
 from tidegate.drivers.kubernetes.providing import Providing
+from tidegate.drivers.kubernetes.rendering import Rendering
 from tidegate.drivers.kubernetes.retiring import Retiring, drain_of
 from tidegate.drivers.kubernetes.runs import Runs
 from tidegate.drivers.kubernetes.sources import Sources
@@ -31,8 +30,10 @@ from tidegate.drivers.kubernetes.switching import Switching
 from tidegate.drivers.kubernetes.verifying import Verifying
 from tidegate.drivers.kubernetes.watching import Watching
 from tidegate.drivers.releases import ReleaseSource
-from tidegate.model.address import GroupAddress
+from tidegate.errors import TargetUnreachable
+from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.observed import Observed
+from tidegate.model.plan import Plan
 from tidegate.model.step import (
     Assume,
     Observe,
@@ -51,10 +52,9 @@ from tidegate.model.step import (
 )
 from tidegate.ports.artifacts import Images
 from tidegate.ports.secrets import Secrets
-from tidegate.ports.target import Epoch, Outcome
+from tidegate.ports.target import Epoch, LogLine, Outcome, Scenery, Streams
 
 Json = dict[str, Any]
-WATCHED = (DEPLOYMENT, POD, SERVICE, ENDPOINT_SLICE, JOB, CONFIG_MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,8 @@ class Parts:
     verifying: Verifying
     providing: Providing
     grounds: Grounds
+    rendering: Rendering
+    logs: Logs
 
 
 class KubernetesTarget:
@@ -122,9 +124,19 @@ class KubernetesTarget:
     async def run(self, step: Step, epoch: Epoch) -> Outcome:
         """Make what the step states true; see `tidegate.ports.target.Target`."""
         parts = self._of(epoch.environment)
-        await parts.claims.take(epoch)
-        await self._run(parts, step, epoch)
+        try:
+            await parts.claims.take(epoch)
+            await self._run(parts, step, epoch)
+        except TargetUnreachable:
+            await self._forget_seen(epoch.environment, parts)
+            raise
         return Outcome()
+
+    async def _forget_seen(self, environment: str, parts: Parts) -> None:
+        """A mirror that lost sight of the cluster is blind for ever; the next step gets another."""
+        if self._parts.get(environment) is parts:
+            del self._parts[environment]
+            await parts.area.mirror.close()
 
     async def _run(self, parts: Parts, step: Step, epoch: Epoch) -> None:
         match step:
@@ -163,6 +175,52 @@ class KubernetesTarget:
         parts = self._parts.pop(environment)
         await parts.area.mirror.close()
 
+    async def preflight(self, plan: Plan) -> None:
+        """See `Preflights`."""
+        rendering, location = self._of(plan.environment).rendering, self._location
+        namespace = location.namespace(plan.environment)
+        await Preflight(self._api, plan.environment, namespace, rendering.of_step, alone=location.alone).check(plan)
+
+    async def render(self, scenery: Scenery) -> Sequence[Json]:
+        """See `Renders`."""
+        return await self._of(scenery.environment).rendering.render(scenery)
+
+    async def permissions(self, environment: str) -> Sequence[Json]:
+        """See `Renders`. Where the namespace is there already, it need not be made."""
+        namespace = self._location.namespace(environment)
+        makes = await self._makes(environment, namespace)
+        wanted = rules(namespace, makes_namespace=makes, alone=self._location.alone)
+        return permission_objects(environment, namespace, wanted)
+
+    def logs(
+        self,
+        environment: str,
+        groups: Sequence[GroupAddress],
+        *,
+        tail: int,
+        follow: bool,
+        resources: Sequence[str] = (),
+    ) -> AsyncIterator[LogLine]:
+        """See `FollowsLogs`."""
+        return self._of(environment).logs.lines(groups, tail=tail, follow=follow, resources=resources)
+
+    def output(self, run: RunAddress, *, follow: bool = False) -> AsyncIterator[str]:
+        """See `KeepsOutput`."""
+        return self._of(run.environment).runs.output(run, follow=follow)
+
+    async def run_inside(self, group: GroupAddress, command: Sequence[str], streams: Streams) -> int:
+        """See `RunsInside`."""
+        return await Inside(self._api, self._location.namespace(group.environment)).run(group, command, streams)
+
+    async def _makes(self, environment: str, namespace: str) -> bool:
+        """Whether Tidegate makes and removes the namespace: it is not there, or it did. Who may not look has to be
+        given it."""
+        try:
+            found = await self._api.get(NAMESPACE, namespace)
+        except ForbiddenError:
+            return True
+        return found is None or self._of(environment).grounds.is_ours(found)
+
     async def close(self) -> None:
         """Nothing is watched any more; what runs keeps running."""
         self._sources.close()
@@ -189,6 +247,13 @@ class KubernetesTarget:
                 Verifying(area, claims, self._sources, self._location.proxy),
                 Providing(area, claims),
                 grounds,
+                Rendering(
+                    area,
+                    self._sources,
+                    organization=self._location.organization,
+                    proxy=self._location.proxy,
+                ),
+                Logs(area),
             )
         return self._parts[environment]
 

@@ -29,12 +29,14 @@ from tidegate.drivers.local.target import LocalTarget
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
 from tidegate.errors import SecretError, TidegateError
 from tidegate.manifest import Project, find_root, load
+from tidegate.manifest.models import TargetSpec
 from tidegate.model.holder import holder_of
 from tidegate.model.pins import Secret, Value
 from tidegate.ports.artifacts import ArtifactStorage
 from tidegate.stores.sql import SQLITE_URL, SqlStore
 
 STATE = ".tidegate"
+KUBERNETES = "kubernetes"  # the kind of target
 
 
 class SystemClock:
@@ -64,12 +66,12 @@ async def open_workspace(start: Path, *, whole: bool = True) -> AsyncIterator[Wo
 async def workspace_of(project: Project) -> AsyncIterator[Workspace]:
     """The workspace of a project whose manifests are read already. Nothing is opened before it is needed."""
     async with AsyncExitStack() as opened:
-        yield Workspaces(project, opened).of((project.store, project.artifacts))
+        yield Workspaces(project, opened).of((project.store, project.artifacts, TargetSpec()))
 
 
 class Workspaces:
-    """The workspaces of one project: one for each pair of store and artifacts that its environments have. What they
-    open is closed with `opened`."""
+    """The workspaces of one project: one for each combination of store, artifacts and target that its environments
+    have. What they open is closed with `opened`."""
 
     def __init__(self, project: Project, opened: AsyncExitStack) -> None:
         self._project = project
@@ -79,9 +81,12 @@ class Workspaces:
         self._actor = f"{getpass.getuser()}@{socket.gethostname()}"
         self._secrets = EnvironmentAndFileSecrets(project.root)
         self._workspaces: dict[Kept, Workspace] = {}
+        self._stores: dict[str | Path, SqlStore] = {}
+        self._passed = {name: os.environ[name] for name in project.build_pass if name in os.environ}
+        self._logs = project.root / STATE / "logs" / "builds"
 
     def of(self, kept: Kept) -> Workspace:
-        """The same workspace for the same pair."""
+        """The same workspace for the same combination."""
         if kept not in self._workspaces:
             self._workspaces[kept] = Workspace(
                 project=self._project,
@@ -101,18 +106,46 @@ class Workspaces:
         place = self._value(kept[0])
         where = own / "store.db" if place is None else store_location(place, self._project.root)
         root, state = (self._project.root, own) if place is None else _shared_state(where, self._project)
+        store = self._store(where)
+        if kept[2].kind == KUBERNETES:
+            return self._cluster(kept[2], store, state, shared=place is not None)
         storage = self._storage(kept[1])
-        store = SqlStore.open(where, self._clock)
-        self._opened.push_async_callback(store.close)
         trees = TreeArtifacts(state / "artifacts")
         self._opened.callback(trees.close)
         artifacts = SharedTrees(trees, storage) if storage else trees
         recovery = partial(_recovery, self._project.root)
         target = LocalTarget(root, state, store, artifacts, self._secrets, recovery=recovery)
         self._opened.push_async_callback(target.close)
-        passed = {name: os.environ[name] for name in self._project.build_pass if name in os.environ}
-        builder = CheckoutBuilder(self._project.root, artifacts, passed, logs=own / "logs" / "builds")
+        builder = CheckoutBuilder(self._project.root, artifacts, self._passed, logs=self._logs)
         return Parts(store, target, artifacts, builder, shared=place is not None)
+
+    def _store(self, where: str | Path) -> SqlStore:
+        if where not in self._stores:
+            self._stores[where] = SqlStore.open(where, self._clock)
+            self._opened.push_async_callback(self._stores[where].close)
+        return self._stores[where]
+
+    def _cluster(self, spec: TargetSpec, store: SqlStore, state: Path, *, shared: bool) -> Parts:
+        """Raises `TidegateError` if what speaks to clusters is not installed, `TargetError`."""
+        try:
+            from tidegate.composition.cluster import open_cluster  # noqa: PLC0415  (takes as long as all else together)
+        except ImportError as error:
+            raise TidegateError(
+                "cannot use Kubernetes",
+                f"{error.name} is not installed.",
+                hint="Install Tidegate with it: pip install 'tidegate[kubernetes]'",
+            ) from error
+        return open_cluster(
+            spec,
+            self._project,
+            store,
+            secrets=self._secrets,
+            folder=state / "artifacts",
+            logs=self._logs,
+            passed=self._passed,
+            shared=shared,
+            opened=self._opened,
+        )
 
     def _storage(self, artifacts: Value | None) -> ArtifactStorage | None:
         place = self._value(artifacts)
