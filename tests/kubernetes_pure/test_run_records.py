@@ -36,7 +36,7 @@ EXIT_3 = {
             "type": "Failed",
             "status": "True",
             "reason": "PodFailurePolicy",
-            "message": "Container program for pod dev/orders-1-x failed with exit code 3 matching FailJob rule at index 1",
+            "message": "Container program for pod dev/x failed with exit code 3 matching FailJob rule at index 1",
         }
     ]
 }
