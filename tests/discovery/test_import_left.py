@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.discovery.test_import import TUTORIAL, accepted, pod, read
 
 from tidegate.discovery.kubernetes import Where
