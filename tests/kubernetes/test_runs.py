@@ -167,12 +167,13 @@ async def test_a_run_that_cannot_begin_says_why_and_never_was(here: Place, runs:
     assert job["spec"]["suspend"] is True
 
 
-async def test_a_former_holder_begins_nothing(here: Place, runs: Runs) -> None:
-    """Nor says what became of anything; also when it had made the Job already."""
+@pytest.mark.parametrize("looked", [False, True])
+async def test_a_former_holder_begins_nothing(here: Place, runs: Runs, looked: bool) -> None:
+    """Nor says what became of anything; also when it had made the Job already, and had looked at the claim since."""
     release = here.releases.make("backend", "1", migration("echo there"))
     old = await here.epoch(1)
     step = Run(address(release), pin(release))
-    held = _Paused(runs, here)
+    held = _Paused(here, looked=looked)
     going = asyncio.create_task(runs.run(step, old))
     await held.made.wait()
     await here.epoch(2)
@@ -187,20 +188,25 @@ async def test_a_former_holder_begins_nothing(here: Place, runs: Runs) -> None:
 
 
 class _Paused:
-    """The first look at the claim after the Job was made waits."""
+    """The first look at the claim after the Job was made waits, before it looks or when it `looked`."""
 
-    def __init__(self, runs: Runs, here: Place) -> None:
+    def __init__(self, here: Place, *, looked: bool) -> None:
         self.made = asyncio.Event()
         self.go_on = asyncio.Event()
+        self._looked = looked
         self._check = here.claims.check
         self._here = here
         here.claims.check = self._waiting  # type: ignore[method-assign]
 
     async def _waiting(self, epoch: Epoch) -> None:
-        if (await self._here.api.list(JOB, self._here.area.namespace)).items and not self.made.is_set():
+        first = not self.made.is_set() and (await self._here.api.list(JOB, self._here.area.namespace)).items
+        if self._looked:
+            await self._check(epoch)
+        if first:
             self.made.set()
             await self.go_on.wait()
-        await self._check(epoch)
+        if not self._looked:
+            await self._check(epoch)
 
 
 async def test_secrets_reach_the_run_and_go_with_its_job(here: Place, runs: Runs) -> None:

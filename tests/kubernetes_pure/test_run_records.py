@@ -43,13 +43,15 @@ EXIT_3 = {
 LOST = {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "so it is"}]}
 
 
-def job(number: int, status: Any, *, undoes: bool = False, suspend: bool = False, **notes: str) -> dict[str, Any]:
+def job(
+    number: int, status: Any, notes: dict[str, str] | None = None, *, undoes: bool = False, suspend: bool = False
+) -> dict[str, Any]:
     annotations = {
         RUN_ADDRESS: json.dumps(run_address_to_json(RUN)),
         PIN: json.dumps(pin_to_json(WITH)),
         ATTEMPT: str(number),
         **({UNDOES: "true"} if undoes else {}),
-        **notes,
+        **(notes or {}),
     }
     template = {"spec": {"activeDeadlineSeconds": 5}}
     return {
@@ -95,7 +97,7 @@ def test_what_its_pod_knows_more_counts_and_can_be_kept(left: dict[str, Any], st
     """Written down, it holds without the pod."""
     said = ending(job(1, LOST), left)
     assert said.state is state
-    assert known(job(1, LOST, **{ENDED: ending_to_text(said)})) == (state, said.status)
+    assert known(job(1, LOST, {ENDED: ending_to_text(said)})) == (state, said.status)
 
 
 def test_attempts_are_read_in_their_order() -> None:
@@ -111,10 +113,10 @@ def test_attempts_are_read_in_their_order() -> None:
 
 def test_what_a_person_said_counts_whatever_it_was_said_of() -> None:
     """Also of an attempt to take the run back."""
-    assert known(job(1, LOST, **{ASSUMED: "done"})) == (RunState.DONE, None)
-    assert known(job(1, LOST, **{ASSUMED: NEVER})) is None
-    assert known(job(1, COMPLETE), job(2, LOST, undoes=True, **{ASSUMED: "done"})) == (RunState.DONE, None)
-    assert known(job(1, COMPLETE), job(2, LOST, undoes=True, **{ASSUMED: NEVER})) is None
+    assert known(job(1, LOST, {ASSUMED: "done"})) == (RunState.DONE, None)
+    assert known(job(1, LOST, {ASSUMED: NEVER})) is None
+    assert known(job(1, COMPLETE), job(2, LOST, {ASSUMED: "done"}, undoes=True)) == (RunState.DONE, None)
+    assert known(job(1, COMPLETE), job(2, LOST, {ASSUMED: NEVER}, undoes=True)) is None
 
 
 def test_only_attempts_that_say_nothing_any_more_may_be_removed() -> None:
@@ -132,9 +134,9 @@ def test_a_job_that_cannot_be_understood_is_named() -> None:
     """It is never taken for a run that was not."""
     for broken in ({PIN: "{}"}, {ATTEMPT: "first"}, {ASSUMED: "perhaps"}, {RUN_ADDRESS: "{"}, {ENDED: "[]"}):
         with pytest.raises(TargetError, match=attempt_name(RUN, 1)):
-            book([job(1, COMPLETE, **broken)], ())
+            book([job(1, COMPLETE, broken)], ())
 
 
 def test_an_ending_survives_being_written_down() -> None:
     said = Ending(RunState.FAILED, 2, "ended with 2")
-    assert ending(job(1, LOST, **{ENDED: ending_to_text(said)}), None) == said
+    assert ending(job(1, LOST, {ENDED: ending_to_text(said)}), None) == said

@@ -16,7 +16,7 @@ import anyio
 
 from tidegate.drivers.kubernetes.area import Area
 from tidegate.drivers.kubernetes.errors import AlreadyThere, ConflictError
-from tidegate.drivers.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE
+from tidegate.drivers.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE
 from tidegate.drivers.kubernetes.names import CLAIM, COMPONENT, EPOCH, fit, labels
 from tidegate.errors import OldEpoch, TargetError
 from tidegate.ports.target import Epoch
@@ -120,9 +120,10 @@ class Claims:
         wanted = labels(epoch.environment)
         touched = {fit(component) for component in epoch.components}
         async with anyio.create_task_group() as tasks:
-            for kind in (DEPLOYMENT, SERVICE):
+            for kind in (DEPLOYMENT, SERVICE, JOB):
                 for each in (await api.list(kind, namespace, wanted)).items:
-                    if each["metadata"]["labels"].get(COMPONENT) in touched:
+                    begun = kind is JOB and not each["spec"].get("suspend")
+                    if each["metadata"]["labels"].get(COMPONENT) in touched and not begun:
                         tasks.start_soon(_stamp, self._area, kind, each["metadata"]["name"], stamp)
 
 
