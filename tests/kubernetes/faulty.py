@@ -176,11 +176,11 @@ class FaultyApi:
         return len(met)
 
     async def _ended(self) -> None:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(0)  # for what the last of them closed
+        while others := [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]:
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # for what the last of them closed, and for who came just then
 
     def _fault(self, call: Call) -> Fault | None:
         for fault in self._faults:
