@@ -180,7 +180,7 @@ def _proxy(server: str, named: str) -> str:
     if named:
         return named
     found = urllib.request.getproxies_environment()
-    if url.scheme not in found or urllib.request.proxy_bypass_environment(host, found):
+    if url.scheme not in found or urllib.request.proxy_bypass(host):
         return ""
     try:
         address = ipaddress.ip_address(host)

@@ -17,7 +17,7 @@ import anyio
 from tidegate.drivers.kubernetes.client import Api, GoneError, Listing, TryAgain
 from tidegate.drivers.kubernetes.kinds import ApiKind
 from tidegate.drivers.kubernetes.names import MANAGED_BY, TIDEGATE
-from tidegate.drivers.kubernetes.transport import Trouble
+from tidegate.drivers.kubernetes.transport import FIRST_PAUSE, Trouble
 from tidegate.errors import TargetError
 
 Json = dict[str, Any]
@@ -41,10 +41,7 @@ class Mirror:
         """Everything was listed at least once since this object was made, or began anew."""
         for view in self._views.values():
             view.begin()
-        while not all(view.listed for view in self._views.values()):
-            self._check()
-            await self._change(LOOK)
-        self._check()
+        await self._seeing()
 
     def objects(self, kind: ApiKind) -> Mapping[str, Json]:
         """Those of one kind by name, as they were last seen; only after `ready` or `until`. Not to be changed."""
@@ -65,7 +62,7 @@ class Mirror:
         end = time.monotonic() + seconds
         await self.ready()
         while True:
-            self._check()
+            await self._seeing()
             found = look()
             left = end - time.monotonic()
             if found is not None or left <= 0:
@@ -76,6 +73,12 @@ class Mirror:
         """Nothing is watched any more."""
         for view in self._views.values():
             await view.close()
+
+    async def _seeing(self) -> None:
+        self._check()
+        while not all(view.seeing for view in self._views.values()):
+            await self._change(LOOK)
+            self._check()
 
     def _check(self) -> None:
         for view in self._views.values():
@@ -92,11 +95,11 @@ class Mirror:
 
 
 class _View:
-    """The objects of one kind. `version` is how far the watch has come."""
+    """The objects of one kind. `listed`: once at least; `seeing`: also since it began anew."""
 
     def __init__(self, api: Api, namespace: str, kind: ApiKind, tell: Callable[[], None]) -> None:
         self.objects: dict[str, Json] = {}
-        self.listed = False
+        self.listed = self.seeing = False
         self._api = api
         self._namespace = namespace
         self._kind = kind
@@ -108,7 +111,7 @@ class _View:
     def begin(self) -> None:
         """Follow what happens, unless that is done already."""
         if self._task is None or self._task.done():
-            self.listed, self._version = False, ""
+            self.seeing, self._version = False, ""
             self._task = asyncio.create_task(self._follow())
             self._task.add_done_callback(self._over)
 
@@ -139,6 +142,7 @@ class _View:
                 if pause is None:
                     raise self._api.unreachable(error) from error
                 await anyio.sleep(pause)
+            await anyio.sleep(FIRST_PAUSE)  # should somebody on the way end all watches at once
 
     def saw(self, obj: Json) -> None:
         if _number(obj) > max(int(self._version or 0), self._known(obj)):
@@ -164,7 +168,7 @@ class _View:
         younger = {name: each for name, each in self.objects.items() if _number(each) > int(found.version)}
         self.objects = listed | younger
         self._version = found.version
-        self.listed = True
+        self.listed = self.seeing = True
         self._tell()
 
     def _over(self, task: asyncio.Task[None]) -> None:
