@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tidegate.app.hanging import ClaimStatus, claim_status
 from tidegate.app.workspace import Workspace
-from tidegate.errors import ReleaseError, SecretError, StoreError, TargetUnreachable
+from tidegate.errors import ReleaseError, SecretError, StoreError, TargetError
 from tidegate.execution.settle import head_pins, releases_of
 from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
@@ -213,7 +213,7 @@ def address_for_people(component: str, environment: str, url: str) -> str:
 async def _status_or_problem(workspace: Workspace, environment: str) -> EnvironmentStatus:
     try:
         return await _status(workspace.at(environment), environment)
-    except (StoreError, SecretError, ReleaseError) as error:
+    except (StoreError, SecretError, ReleaseError, TargetError) as error:
         return EnvironmentStatus(environment, "", problem=str(error))
 
 
@@ -223,12 +223,12 @@ async def _status(workspace: Workspace, environment: str) -> EnvironmentStatus:
     known = await releases_of(workspace.store, pins)
     claims = tuple([await claim_status(workspace.store, claim) for claim in record.claims])
     revision = revision_name(record.name, record.head)
-    if (pins or claims) and record.place not in {"", workspace.target.place}:
-        elsewhere = f"It lives at {record.place}; here is {workspace.target.place}."
-        return EnvironmentStatus(record.name, revision, claims=claims, problem=elsewhere)
     try:
+        if (pins or claims) and record.place not in {"", workspace.target.place}:
+            elsewhere = f"It lives at {record.place}; here is {workspace.target.place}."
+            return EnvironmentStatus(record.name, revision, claims=claims, problem=elsewhere)
         observed = await workspace.target.observe(record.name)
-    except TargetUnreachable as error:
+    except TargetError as error:
         return EnvironmentStatus(record.name, revision, claims=claims, problem=str(error))
     states = {name: "unsettled" if claim.unsettled else "moving" for claim in claims for name in claim.components}
     names = sorted({*pins, *(address.component for address in observed.groups)})

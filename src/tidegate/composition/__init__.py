@@ -27,7 +27,7 @@ from tidegate.builds.tree import TreeArtifacts
 from tidegate.drivers.local.ports import registry_folder
 from tidegate.drivers.local.target import LocalTarget
 from tidegate.drivers.secrets import EnvironmentAndFileSecrets
-from tidegate.errors import SecretError, TidegateError
+from tidegate.errors import SecretError, TargetError, TidegateError
 from tidegate.manifest import Project, find_root, load
 from tidegate.manifest.models import TargetSpec
 from tidegate.model.holder import holder_of
@@ -126,11 +126,11 @@ class Workspaces:
         return self._stores[where]
 
     def _cluster(self, spec: TargetSpec, store: SqlStore, state: Path, *, shared: bool) -> Parts:
-        """Raises `TidegateError` if what speaks to clusters is not installed, `TargetError`."""
+        """Raises `TargetError` if what speaks to clusters is not installed."""
         try:
             from tidegate.composition.cluster import open_cluster  # noqa: PLC0415  (takes as long as all else together)
         except ImportError as error:
-            raise TidegateError(
+            raise TargetError(
                 "cannot use Kubernetes",
                 f"{error.name} is not installed.",
                 hint="Install Tidegate with it: pip install 'tidegate[kubernetes]'",

@@ -37,7 +37,7 @@ def open_cluster(
     opened: AsyncExitStack,
 ) -> Parts:
     """The parts for environments with this target. `folder` is where this machine says what it uses, `logs` where logs
-    of builds go, `passed` the variables that builds see. Asks nobody yet. Raises `TargetError`."""
+    of builds go, `passed` the variables that builds see. Asks nobody yet."""
     api = Api.connect(spec.context)
     artifacts = ImageArtifacts(folder, registry=partial(_registry, spec, api))
     opened.push_async_callback(artifacts.aclose)

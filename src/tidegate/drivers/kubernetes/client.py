@@ -7,9 +7,10 @@ lost is sent again, and may meet itself: `AlreadyThere`, `ConflictError.stale`, 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,15 @@ class Api:
     Every method raises `TargetUnreachable` when it could not ask, and what `errors` lists when it was refused.
     """
 
-    def __init__(self, access: Access, *, patience: float = PATIENCE) -> None:
+    def __init__(self, access: Callable[[], Access], *, patience: float = PATIENCE) -> None:
         self._transport = Transport(access, patience)
         self._served: dict[str, frozenset[str]] = {}
 
     @classmethod
     def connect(cls, context: str, *, kubeconfig: Path | None = None, patience: float = PATIENCE) -> Api:
-        """By a context of the kubeconfig, "" for the current one. Asks nobody yet. Raises `TargetError`."""
-        return cls(read_access(context, kubeconfig), patience=patience)
+        """By a context of the kubeconfig, "" for the current one. That is read when it is first needed, and may then be
+        a `TargetError`: who only looks at other environments needs none."""
+        return cls(partial(read_access, context, kubeconfig), patience=patience)
 
     @property
     def server(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TypeVar
 
 import anyio
@@ -67,11 +68,16 @@ class Trouble:
 class Transport:
     """The way to one API server, as one user. Belongs to one event loop; connects when it is first used."""
 
-    def __init__(self, access: Access, patience: float) -> None:
-        self.access = access
+    def __init__(self, access: Callable[[], Access], patience: float) -> None:
+        self._read = access
         self.patience = patience
         self._open: tuple[httpx2.AsyncClient, ssl.SSLContext] | None = None
         self._ahead = timedelta()
+
+    @cached_property
+    def access(self) -> Access:
+        """What the kubeconfig says. Raises `TargetError`."""
+        return self._read()
 
     def now(self) -> datetime:
         """The time of the API server, to about a second; of this machine before it was asked for anything."""
