@@ -100,8 +100,8 @@ async def test_a_terminal_has_the_size_of_the_persons_and_ctrl_c_goes_to_the_com
 
     sizes.put_nowait((91, 33))
     script = """
-        until [ "$(stty size)" = "33 91" ]; do :; done; echo first
         trap "echo caught" INT
+        until [ "$(stty size)" = "33 91" ]; do sleep 0.1; done; echo first
         until [ "$(stty size)" = "50 120" ]; do sleep 0.1; done; exit 3
     """
     inside = Inside(here.api, here.area.namespace)

@@ -9,11 +9,13 @@ import pytest
 
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.place import ENVIRONMENT, Place, migration, pin, place
+from tidegate.drivers.kubernetes.commands import begin, command_job
+from tidegate.drivers.kubernetes.job_watch import JobWatch
 from tidegate.drivers.kubernetes.kinds import JOB, POD, SECRET
 from tidegate.drivers.kubernetes.run_records import book
 from tidegate.drivers.kubernetes.runs import Runs
 from tidegate.errors import OldEpoch, StepFailed
-from tidegate.model.address import RunAddress
+from tidegate.model.address import GroupAddress, RunAddress
 from tidegate.model.component import Release, RunKind
 from tidegate.model.observed import RunState
 from tidegate.model.pins import Secret
@@ -167,17 +169,25 @@ async def test_a_run_that_cannot_begin_says_why_and_never_was(here: Place, runs:
     assert job["spec"]["suspend"] is True
 
 
-@pytest.mark.parametrize("looked", [False, True])
-async def test_a_former_holder_begins_nothing(here: Place, runs: Runs, looked: bool) -> None:
-    """Nor says what became of anything; also when it had made the Job already, and had looked at the claim since."""
+async def test_a_former_holder_begins_nothing(here: Place, runs: Runs) -> None:
+    """Nor says what became of anything; also when it had made the Job already."""
     release = here.releases.make("backend", "1", migration("echo there"))
     old = await here.epoch(1)
     step = Run(address(release), pin(release))
-    held = _Paused(here, looked=looked)
+    made, go_on = asyncio.Event(), asyncio.Event()
+    check = here.claims.check
+
+    async def paused(epoch: Epoch) -> None:
+        if not made.is_set() and (await here.api.list(JOB, here.area.namespace)).items:
+            made.set()
+            await go_on.wait()
+        await check(epoch)
+
+    here.claims.check = paused  # type: ignore[method-assign]
     going = asyncio.create_task(runs.run(step, old))
-    await held.made.wait()
+    await made.wait()
     await here.epoch(2)
-    held.go_on.set()
+    go_on.set()
     with pytest.raises(OldEpoch):
         await going
     assert await state(here, release) is None
@@ -187,26 +197,35 @@ async def test_a_former_holder_begins_nothing(here: Place, runs: Runs, looked: b
             await late
 
 
-class _Paused:
-    """The first look at the claim after the Job was made waits, before it looks or when it `looked`."""
+async def test_what_a_former_holder_lets_go_after_its_last_look_at_the_claim_does_not_begin(here: Place) -> None:
+    """Whoever took over has touched the Job meanwhile."""
+    release = here.releases.make("backend", "1", migration("echo there"))
+    old = await here.epoch(1)
+    await here.area.mirror.ready()
+    group = GroupAddress(ENVIRONMENT, "backend", 0)
+    source = await here.sources.of_group(here.area, group, pin(release), {})
+    job = command_job(here.area, "late", source, "true", role="run", annotations={}, timeout=60_000, needs={})
+    await begin(here.area, job, source, {})
 
-    def __init__(self, here: Place, *, looked: bool) -> None:
-        self.made = asyncio.Event()
-        self.go_on = asyncio.Event()
-        self._looked = looked
-        self._check = here.claims.check
-        self._here = here
-        here.claims.check = self._waiting  # type: ignore[method-assign]
+    def settled() -> bool | None:  # nobody but the next holder touches it any more
+        found = here.area.mirror.objects(JOB).get("late", {})
+        return True if found.get("status", {}).get("conditions") else None
 
-    async def _waiting(self, epoch: Epoch) -> None:
-        first = not self.made.is_set() and (await self._here.api.list(JOB, self._here.area.namespace)).items
-        if self._looked:
-            await self._check(epoch)
-        if first:
-            self.made.set()
-            await self.go_on.wait()
-        if not self._looked:
-            await self._check(epoch)
+    assert await here.area.until(settled, seconds=60)
+    looked = False
+
+    async def look_and_be_late() -> None:
+        nonlocal looked
+        await here.claims.check(old)
+        assert not looked
+        looked = True
+        await here.epoch(2)
+
+    with pytest.raises(OldEpoch):
+        await JobWatch(here.area).let_go("late", look_and_be_late)
+    found = await here.api.get(JOB, "late", here.area.namespace)
+    assert found
+    assert found["spec"]["suspend"] is True
 
 
 async def test_secrets_reach_the_run_and_go_with_its_job(here: Place, runs: Runs) -> None:

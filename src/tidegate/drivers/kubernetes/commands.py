@@ -7,7 +7,7 @@ from typing import Any
 
 from tidegate.drivers.kubernetes.area import Area, is_ending, label
 from tidegate.drivers.kubernetes.kinds import POD
-from tidegate.drivers.kubernetes.names import COMPONENT, fit
+from tidegate.drivers.kubernetes.names import COMPONENT, ROLE, fit
 from tidegate.drivers.kubernetes.objects.group import secret_object, shared_objects
 from tidegate.drivers.kubernetes.objects.jobs import job_object
 from tidegate.drivers.kubernetes.objects.metadata import patched, seconds
@@ -67,7 +67,7 @@ async def begin(area: Area, job: Json, source: GroupSource, values: Mapping[str,
     for each in patched(shared_objects(area.namespace, source), source.cluster.patches, component):
         await area.api.apply(each)
     made = await area.api.create(job)
-    name, role = job["metadata"]["name"], label(job, "tidegate.dev/role")
+    name, role = job["metadata"]["name"], label(job, ROLE)
     secret = secret_object(area.namespace, source, values, owner=name, role=role)
     if secret is not None:
         owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": made["metadata"]["uid"]}
