@@ -47,21 +47,25 @@ async def _prune(workspace: Workspace, used: Collection[str], *, dry_run: bool) 
             continue
         known = await workspace.store.artifacts(release.digest)
         found = [artifact for artifact in known if workspace.artifacts.reaches(artifact)]
-        if not dry_run:
-            for artifact in found:
-                await workspace.store.forget_artifact(artifact)
         copy: list[Artifact] = [copies.pop(release.digest)] if release.digest in copies else []
         for artifact in (*found, *copy):
             if not dry_run:
-                await workspace.artifacts.remove(artifact)
+                await workspace.artifacts.remove(artifact)  # a place that forbids it leaves it known
+                if artifact in found:
+                    await workspace.store.forget_artifact(artifact)
             removed[artifact.location] = Pruned(release.component, short(release.digest), artifact.location)
     for digest, artifact in copies.items():  # built by a command that died before it said so
         if digest not in kept:
             if not dry_run:
                 await workspace.artifacts.remove(artifact)
-            component = artifact.location.rsplit("/", 3)[1]
-            removed[artifact.location] = Pruned(component, short(digest), artifact.location)
+            removed[artifact.location] = Pruned(_component(artifact), short(digest), artifact.location)
     return list(removed.values())
+
+
+def _component(artifact: Artifact) -> str:
+    """Of what lies at FOLDER/COMPONENT/RELEASE/tree, or at REGISTRY/COMPONENT@DIGEST."""
+    name, pinned, _ = artifact.location.rpartition("@")
+    return name.rsplit("/", 1)[-1] if pinned else artifact.location.rsplit("/", 3)[1]
 
 
 async def _kept(workspace: Workspace) -> set[str]:

@@ -36,12 +36,12 @@ def as_yaml(objects: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_folder(objects: Sequence[Mapping[str, Any]], folder: Path, environment: str) -> tuple[list[str], list[str]]:
-    """One file `KIND-NAME.yaml` for each object; the names of those that were written, and of those that were removed.
+    """One file for each object; the names of those that were written, and of those that were removed.
 
     Files of former calls for the same environment go if their objects are gone. Raises `TidegateError` before anything
     is written if some other file would be overwritten, and where the folder cannot be written to.
     """
-    texts = {f"{each['kind']}-{each['metadata']['name']}.yaml": _one(each) for each in objects}
+    texts = {_file_name(each): _one(each) for each in objects}
     mark = _MARK.format(environment)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,6 +68,12 @@ def _in_the_way(file: Path, first_line: str) -> TidegateError:
         "It was rendered for another environment." if other else "It is there, and `tidegate render` did not make it.",
         hint="Give each environment a folder of its own." if other else "Name another folder, or move the file away.",
     )
+
+
+def _file_name(obj: Mapping[str, Any]) -> str:
+    """By these, tools that apply a folder find the namespace before what is put into it."""
+    first = "00-" if obj["kind"] == "Namespace" else ""
+    return f"{first}{obj['kind']}-{obj['metadata']['name']}.yaml"
 
 
 def _one(each: Mapping[str, Any]) -> str:

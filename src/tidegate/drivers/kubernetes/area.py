@@ -59,8 +59,12 @@ class Area:
         services, own = self.mirror.objects(SERVICE).values(), group_name(group)
         return [each for each in services if label(each, GROUP) == own and label(each, ROLE) == EDGE]
 
-    async def put(self, obj: Mapping[str, Any]) -> None:
-        """Make an object so, on condition of the version in it if it has one; it counts as seen from then on."""
+    async def put(self, obj: Mapping[str, Any], *, found: Mapping[str, Any] | None = None) -> None:
+        """Make an object so; it counts as seen from then on. With `found`, only if that is what is there still: one
+        that was deleted since is not made anew. Raises `ConflictError`, `stale` if it is not."""
+        if found is not None:
+            held = {key: found["metadata"][key] for key in ("resourceVersion", "uid")}
+            obj = {**obj, "metadata": {**obj["metadata"], **held}}
         made, kind = await self.api.apply(obj), kind_of(obj)
         if kind in WATCHED:
             self.mirror.saw(kind, made)

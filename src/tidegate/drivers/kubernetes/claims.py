@@ -35,6 +35,12 @@ class Claims:
         self._taken: dict[Epoch, None] = {}
         self._taking = anyio.Lock()
 
+    async def check_store(self) -> None:
+        """Ask whether this store is the one that may change the environment. Raises `TargetError`."""
+        found = await self._area.api.get(CONFIG_MAP, CLAIM, self._area.namespace)
+        if found is not None:
+            await self._refuse_other_store(found)
+
     async def take(self, epoch: Epoch) -> None:
         """From here on nobody with an older epoch changes these components.
 
@@ -101,17 +107,21 @@ class Claims:
                     hint="Look at `tidegate status` before you go on.",
                 )
             return
+        await self._refuse_other_store(found)
+        _refuse_old(epoch, _epochs(found))
+
+    async def _refuse_other_store(self, found: Json) -> None:
+        environment, namespace = self._area.environment, self._area.namespace
         if found["data"].get(STORE) != await self._store():
             raise TargetError(
-                f"cannot change {epoch.environment}",
+                f"cannot change {environment}",
                 f"The namespace {namespace} is changed by another store of Tidegate ({found['data'].get(STORE)})"
                 + _last(_epochs(found))
                 + ".",
                 hint="Use that store (`store:` in tidegate.yaml), or another `namespace:`. If it is gone for good: "
                 f"kubectl -n {namespace} delete configmap {CLAIM}",
-                address=epoch.environment,
+                address=environment,
             )
-        _refuse_old(epoch, _epochs(found))
 
     async def _touch(self, epoch: Epoch) -> None:
         """So that nothing can be written any more that rests on what was read before."""

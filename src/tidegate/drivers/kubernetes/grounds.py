@@ -53,6 +53,12 @@ class Grounds:
         self._area = area
         self._organization = organization
 
+    async def check_owner(self) -> None:
+        """Raises `TargetError` if the namespace is another environment of Tidegate."""
+        found = await self._area.api.get(NAMESPACE, self._area.namespace)
+        if found is not None and not is_ending(found):
+            self._refuse_other(found)
+
     async def begin(self) -> None:
         """The namespace is there, and closed to others. One that somebody else made is used as it is.
 

@@ -85,7 +85,7 @@ class Starting:
                 if edge_name(EdgeAddress(group, need)) not in services:
                     edge = EdgeAddress(group, need)
                     made = edge_object(area.namespace, edge, to, aliases=aliases_of(area, to))
-                    tasks.start_soon(self._put, made)
+                    tasks.start_soon(area.put, made)
         return await self._sources.of_group(area, group, step.pin, edges)
 
     async def _gone_if_going(self, group: GroupAddress, epoch: Epoch) -> None:
@@ -127,7 +127,7 @@ class Starting:
         await self._all(objects[:place])
         deployment = objects[place]
         if not alone:
-            await self._put(deployment)
+            await area.put(deployment)
         else:
             await self._apply_alone(deployment, epoch)
         await self._all(objects[place + 1 :])
@@ -137,16 +137,14 @@ class Starting:
         wanted = spec.get("replicas", 1)
         name = deployment["metadata"]["name"]
         if await area.api.get(DEPLOYMENT, name, area.namespace) is None:
-            await self._put({**deployment, "spec": {**spec, "replicas": 0}})
+            await area.put({**deployment, "spec": {**spec, "replicas": 0}})
         while True:
             found = await area.api.get(DEPLOYMENT, name, area.namespace)
             await self._claims.check(epoch)
             if found is None:
                 raise _vanished(deployment["metadata"]["labels"][COMPONENT], name)
-            version = found["metadata"]["resourceVersion"]
-            metadata = {**deployment["metadata"], "resourceVersion": version}
             try:
-                await self._put({**deployment, "metadata": metadata, "spec": {**spec, "replicas": wanted}})
+                await area.put({**deployment, "spec": {**spec, "replicas": wanted}}, found=found)
             except ConflictError as error:
                 if not error.stale:
                     raise
@@ -156,10 +154,7 @@ class Starting:
     async def _all(self, objects: Sequence[Mapping[str, Any]]) -> None:
         async with anyio.create_task_group() as tasks:
             for each in objects:
-                tasks.start_soon(self._put, each)
-
-    async def _put(self, obj: Mapping[str, Any]) -> None:
-        await self._area.put(obj)
+                tasks.start_soon(self._area.put, each)
 
     async def _scaled(self, found: Json, replicas: int) -> bool:
         area = self._area

@@ -128,11 +128,8 @@ class Switching:
     async def _put(self, wanted: Json, found: Json | None, epoch: Epoch) -> None:
         api = self._area.api
         while True:
-            metadata = dict(wanted["metadata"])
-            if found is not None:
-                metadata["resourceVersion"] = found["metadata"]["resourceVersion"]
             try:
-                await self._area.put({**wanted, "metadata": metadata})
+                await self._area.put(wanted, found=found)
             except AlreadyThere:
                 pass
             except ConflictError as error:

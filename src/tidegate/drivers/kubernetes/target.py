@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -177,9 +178,14 @@ class KubernetesTarget:
 
     async def preflight(self, plan: Plan) -> None:
         """See `Preflights`."""
-        rendering, location = self._of(plan.environment).rendering, self._location
+        parts, location = self._of(plan.environment), self._location
+        with suppress(ForbiddenError):  # which is among what is missing
+            await parts.grounds.check_owner()
+            await parts.claims.check_store()
         namespace = location.namespace(plan.environment)
-        await Preflight(self._api, plan.environment, namespace, rendering.of_step, alone=location.alone).check(plan)
+        await Preflight(self._api, plan.environment, namespace, parts.rendering.of_step, alone=location.alone).check(
+            plan
+        )
 
     async def render(self, scenery: Scenery) -> Sequence[Json]:
         """See `Renders`."""
