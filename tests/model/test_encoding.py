@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tidegate.errors import StoreError
 from tidegate.model.address import EdgeAddress, GroupAddress
+from tidegate.model.cluster import Alias, Autoscale, ClusterShape, Exposure, Patch
 from tidegate.model.component import Health, HealthKind, Kind, Release, Runtime
 from tidegate.model.digest import digest
 from tidegate.model.encoding import (
@@ -23,7 +24,7 @@ from tidegate.model.encoding import (
     step_from_json,
     step_to_json,
 )
-from tidegate.model.pins import Pin, Secret, Shape
+from tidegate.model.pins import Pin, Resource, Secret, Shape
 from tidegate.model.plan import Change, Phase, PinChange, Plan, PlannedStep
 from tidegate.model.release_json import release_from_json, release_to_json
 from tidegate.model.step import (
@@ -45,7 +46,22 @@ groups = st.builds(GroupAddress, words, words, numbers)
 maybe_groups = st.none() | groups
 edges = st.builds(EdgeAddress, groups, words)
 env = st.dictionaries(words, words | st.builds(Secret, words), max_size=3).map(lambda d: tuple(sorted(d.items())))
-pins = st.builds(Pin, words, words, st.builds(Shape, numbers, st.booleans(), env))
+quantities = st.dictionaries(words, words, max_size=2).map(lambda d: tuple(sorted(d.items())))
+clusters = st.builds(
+    ClusterShape,
+    quantities,
+    quantities,
+    st.sampled_from(Exposure),
+    words,
+    words,
+    texts,
+    st.none() | st.builds(Autoscale, numbers, numbers, numbers),
+    st.lists(st.builds(Alias, words, numbers), max_size=2).map(tuple),
+    st.lists(st.builds(Patch, words, words), max_size=2).map(tuple),
+)
+resources = st.builds(Resource, words, words, data=st.booleans(), grace=numbers, image=words)
+provided = st.dictionaries(words, resources, max_size=2).map(lambda d: tuple(sorted(d.items())))
+pins = st.builds(Pin, words, words, st.builds(Shape, numbers, st.booleans(), env, provided, st.none() | clusters))
 steps = st.one_of(
     st.builds(Prepare, words, words),
     st.builds(Start, groups, pins, st.lists(st.tuples(words, maybe_groups), max_size=3).map(tuple)),

@@ -6,10 +6,12 @@ import pytest
 
 from tests.planning.worlds import World, carry_out, release
 from tidegate.errors import UnsafePlan
+from tidegate.model.address import GroupAddress
 from tidegate.model.component import Kind, Release, Runtime
-from tidegate.model.observed import Observed
+from tidegate.model.observed import InstanceState, Observed, ObservedGroup, ObservedInstance
 from tidegate.model.pins import Pin, Pins, Shape
 from tidegate.model.plan import Plan
+from tidegate.model.step import Replace, Start
 from tidegate.planning import Policy, make_plan, wanted_by_up
 from tidegate.testing.simulated import SimulatedTarget
 
@@ -36,6 +38,33 @@ def test_a_component_does_not_come_without_what_it_needs() -> None:
     world = World({}, {"frontend": BOTH["frontend"]}, {r.digest: r for r in (BACKEND, FRONTEND)})
     with pytest.raises(UnsafePlan, match="cannot run frontend without backend"):
         world.plan(SimulatedTarget(world.releases), current={}, wanted=world.wanted)
+
+
+@pytest.mark.parametrize("own_addresses", [False, True])
+def test_a_program_with_one_port_is_replaced_only_where_two_would_share_it(own_addresses: bool) -> None:
+    """Where each instance has an address of its own, the new ones start beside the old and are switched."""
+    old, new = (
+        Release(f"sha256:{version}", "legacy", Kind.SERVICE, "shop", Runtime(run="x", port=80)) for version in "12"
+    )
+    group = ObservedGroup(
+        GroupAddress("dev", "legacy", 1),
+        pin(old).identity,
+        old.digest,
+        1,
+        (ObservedInstance(0, InstanceState.HEALTHY),),
+    )
+    plan = make_plan(
+        environment="dev",
+        parent=1,
+        number=2,
+        current={"legacy": pin(old)},
+        wanted={"legacy": pin(new)},
+        observed=Observed("dev", {group.address: group}, {"legacy": group.address}, own_addresses=own_addresses),
+        releases={old.digest: old, new.digest: new},
+        policy=Policy(),
+    )
+    kinds = {type(entry.step) for change in plan.changes for entry in change.steps}
+    assert (Start in kinds, Replace in kinds) == (own_addresses, not own_addresses)
 
 
 def test_a_release_of_uncommitted_sources_never_leaves_the_first_environment() -> None:

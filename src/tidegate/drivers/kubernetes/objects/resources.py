@@ -70,7 +70,7 @@ def resource_objects(namespace: str, environment: str, name: str, spec: Resource
 
 
 def _pod(environment: str, name: str, spec: Resource) -> Json:
-    env = {"HOME": "/tmp", "PORT": str(PORT), "TIDEGATE_ENVIRONMENT": environment}  # noqa: S108
+    env = {"HOME": "/tmp", "HOST": "0.0.0.0", "PORT": str(PORT), "TIDEGATE_ENVIRONMENT": environment}  # noqa: S104, S108
     mounts: list[Json] = [{"name": "empty", "mountPath": "/tmp"}]  # noqa: S108
     volumes: list[Json] = [{"name": "empty", "emptyDir": {}}]
     if spec.data:

@@ -46,7 +46,8 @@ def of_resource(resource: ResourceRecord) -> dict[str, str]:
     """All variables of a resource."""
     spec = resource.spec
     data = {"DATA": spec.folder} if spec.data else {}
-    return {**spec.env, **data, "PORT": str(resource.instance.port), "TIDEGATE_ENVIRONMENT": spec.environment}
+    place = {"HOST": "127.0.0.1", "PORT": str(resource.instance.port)}
+    return {**spec.env, **data, **place, "TIDEGATE_ENVIRONMENT": spec.environment}
 
 
 def resource_urls(environment: EnvironmentRecord, names: Iterable[str]) -> dict[str, str]:
