@@ -59,7 +59,7 @@ class Area:
         services, own = self.mirror.objects(SERVICE).values(), group_name(group)
         return [each for each in services if label(each, GROUP) == own and label(each, ROLE) == EDGE]
 
-    async def put(self, obj: Mapping[str, Any], *, found: Mapping[str, Any] | None = None) -> None:
+    async def put(self, obj: Mapping[str, Any], *, found: Mapping[str, Any] | None = None) -> Json:
         """Make an object so; it counts as seen from then on. With `found`, only if that is what is there still: one
         that was deleted since is not made anew. Raises `ConflictError`, `stale` if it is not."""
         if found is not None:
@@ -68,6 +68,7 @@ class Area:
         made, kind = await self.api.apply(obj), kind_of(obj)
         if kind in WATCHED:
             self.mirror.saw(kind, made)
+        return made
 
     async def until(self, look: Callable[[], T | None], *, seconds: float) -> T | None:
         """As `Mirror.until`."""

@@ -127,7 +127,9 @@ class Starting:
         await self._all(objects[:place])
         deployment = objects[place]
         if not alone:
-            await area.put(deployment)
+            made = await area.put(deployment)
+            if not made["spec"].get("replicas", 1):  # an autoscaler leaves what was stopped as it is
+                await self._scaled(made, _least(source))
         else:
             await self._apply_alone(deployment, epoch)
         await self._all(objects[place + 1 :])
@@ -174,8 +176,7 @@ class Starting:
 
     async def _healthy(self, source: GroupSource, epoch: Epoch) -> None:
         area, group, component = self._area, source.group, source.group.component
-        cluster = source.pin.shape.cluster
-        wanted = cluster.autoscale.least if cluster and cluster.autoscale else source.pin.shape.replicas
+        wanted = _least(source)
         allowed = source.release.runtime.health.start_timeout / 1000
         begun = time.monotonic()
         running: dict[str, float] = {}  # pod -> since when its program runs without being healthy
@@ -205,6 +206,12 @@ class Starting:
                     instance=late,
                     log=await area.last_words(late, PROGRAM, previous=False) if late else (),
                 )
+
+
+def _least(source: GroupSource) -> int:
+    """How many instances there are to be, before an autoscaler thinks otherwise."""
+    scale = source.cluster.autoscale
+    return scale.least if scale else source.pin.shape.replicas
 
 
 def is_up(deployment: Mapping[str, Any] | None, wanted: int) -> bool:
