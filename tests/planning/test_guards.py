@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 
 from tests.planning.worlds import World, carry_out, release
 from tidegate.errors import UnsafePlan
 from tidegate.model.address import GroupAddress
-from tidegate.model.component import Kind, Release, Runtime
+from tidegate.model.cluster import ClusterShape
+from tidegate.model.component import Health, Kind, Release, Runtime
 from tidegate.model.observed import InstanceState, Observed, ObservedGroup, ObservedInstance
-from tidegate.model.pins import Pin, Pins, Shape
+from tidegate.model.pins import Pin, Pins, Resource, Shape
 from tidegate.model.plan import Plan
 from tidegate.model.step import Replace, Start
 from tidegate.planning import Policy, make_plan, wanted_by_up
@@ -38,6 +41,40 @@ def test_a_component_does_not_come_without_what_it_needs() -> None:
     world = World({}, {"frontend": BOTH["frontend"]}, {r.digest: r for r in (BACKEND, FRONTEND)})
     with pytest.raises(UnsafePlan, match="cannot run frontend without backend"):
         world.plan(SimulatedTarget(world.releases), current={}, wanted=world.wanted)
+
+
+@pytest.mark.parametrize("field", [each.name for each in fields(Shape)])
+def test_whatever_changes_about_a_component_is_carried_out_and_said(field: str) -> None:
+    """Also where its release stays as it is."""
+    other = Shape(
+        replicas=2,
+        exposed=True,
+        env=(("LEVEL", "debug"),),
+        resources=(("db", Resource("run", "url", Health())),),
+        cluster=ClusterShape(limits=(("memory", "1Gi"),)),
+    )
+    old = Pin(BACKEND.digest, "", Shape(cluster=ClusterShape()))
+    new = replace(old, shape=replace(old.shape, **{field: getattr(other, field)}))
+    group = ObservedGroup(
+        GroupAddress("dev", "backend", 1),
+        old.identity,
+        old.release,
+        1,
+        (ObservedInstance(0, InstanceState.HEALTHY),),
+    )
+    plan = make_plan(
+        environment="dev",
+        parent=1,
+        number=2,
+        current={"backend": old},
+        wanted={"backend": new},
+        observed=Observed("dev", {group.address: group}, {"backend": group.address}),
+        releases={BACKEND.digest: BACKEND},
+        policy=Policy(),
+    )
+    (change,) = plan.changes
+    assert [(each.old, each.new) for each in change.pins] == [(old, new)]
+    assert all(change.pins[0].why)
 
 
 @pytest.mark.parametrize("own_addresses", [False, True])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, assert_never
 
 from tidegate.app.planned import Planned
+from tidegate.model.cluster import cluster_to_json
 from tidegate.model.component import Kind, Release, RunKind
 from tidegate.model.digest import short
 from tidegate.model.pins import Pin, Secret, Value, revision_name
@@ -233,6 +234,9 @@ def _differences(pin: PinChange, releases: Mapping[str, Release], contents: Mapp
         found.append(("exposed", _yes(old), _yes(new)))
     before, after = dict(old.shape.env if old else ()), dict(new.shape.env if new else ())
     found += [(f"env.{name}", _shown(before.get(name)), _shown(after.get(name))) for name in sorted({*before, *after})]
+    if old and new:  # the whole table of one that comes says nothing
+        there, then = _cluster(old), _cluster(new)
+        found += [(f"kubernetes.{key}", there.get(key, ""), then.get(key, "")) for key in {**there, **then}]
     if old and new and old.settings != new.settings:
         left, right = _settings(contents, old.settings), _settings(contents, new.settings)
         keys = sorted({*left, *right})
@@ -246,6 +250,11 @@ def _release(pin: Pin | None, releases: Mapping[str, Release]) -> str:
     release = releases.get(pin.release)
     commit = f" ({release.commit[:10]}{', dirty' if release.dirty else ''})" if release and release.commit else ""
     return short(pin.release) + commit
+
+
+def _cluster(pin: Pin) -> dict[str, str]:
+    fields = cluster_to_json(pin.shape.cluster) if pin.shape.cluster else {}
+    return {key: json.dumps(value, ensure_ascii=False) if value else "" for key, value in fields.items()}
 
 
 def _yes(pin: Pin | None) -> str:

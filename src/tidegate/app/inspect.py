@@ -101,6 +101,7 @@ class PinDifference:
     replicas_after: int
     settings_changed: bool
     env_changed: bool
+    cluster_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,4 +322,5 @@ def _difference(name: str, old: Pin | None, new: Pin | None) -> PinDifference:
         replicas_after=new.shape.replicas if new else 0,
         settings_changed=both and old.settings != new.settings,  # type: ignore[union-attr]
         env_changed=both and old.shape.env != new.shape.env,  # type: ignore[union-attr]
+        cluster_changed=both and old.shape.cluster != new.shape.cluster,  # type: ignore[union-attr]
     )

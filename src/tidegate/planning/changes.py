@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from tidegate.model.cluster import ClusterShape, cluster_to_json
 from tidegate.model.pins import Pin, Value
 from tidegate.planning.drift import drift
 from tidegate.planning.runs import to_revert
@@ -70,11 +71,18 @@ def _between(old: Pin | None, new: Pin | None) -> list[str]:
     if old.shape.resources != new.shape.resources:
         names = {name for name, _ in set(old.shape.resources) ^ set(new.shape.resources)}
         why.append("resources: " + ", ".join(sorted(names)))
+    if old.shape.cluster != new.shape.cluster:
+        why.append("kubernetes: " + ", ".join(_fields_changed(old.shape.cluster, new.shape.cluster)))
     return why
 
 
 def _names_changed(old: tuple[tuple[str, Value], ...], new: tuple[tuple[str, Value], ...]) -> list[str]:
     return sorted({name for name, _ in set(old) ^ set(new)})
+
+
+def _fields_changed(old: ClusterShape | None, new: ClusterShape | None) -> list[str]:
+    before, after = (cluster_to_json(each) if each else {} for each in (old, new))
+    return [name for name in {**before, **after} if before.get(name) != after.get(name)]
 
 
 def wired(scene: Scene, names: Collection[str]) -> dict[str, set[str]]:

@@ -145,6 +145,8 @@ def _what(difference: PinDifference) -> str:
         changed.append("settings")
     if difference.env_changed:
         changed.append("environment variables")
+    if difference.cluster_changed:
+        changed.append("kubernetes")
     return f"{difference.component}: {', '.join(changed) or 'exposure'}"
 
 
