@@ -75,6 +75,8 @@ def pod_template(namespace: str, source: GroupSource, pod: Pod) -> Json:
         "serviceAccountName": component_name(source.group.component),
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # As the first process of its own a program that does nothing about SIGTERM would not end by it.
+        "shareProcessNamespace": True,
         "restartPolicy": pod.restart,
         "securityContext": pod_security(volume=runtime.data, port=source.port if pod.serves else 0),
         "terminationGracePeriodSeconds": seconds(runtime.grace) + _SPARE,

@@ -96,6 +96,7 @@ def _pod(environment: str, name: str, spec: Resource) -> Json:
         "serviceAccountName": name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "shareProcessNamespace": True,
         "securityContext": pod_security(volume=spec.data, port=PORT),
         "terminationGracePeriodSeconds": max(seconds(spec.grace), 1),
         "containers": [program],
