@@ -6,9 +6,24 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 MISSING = "wrk is not installed; on Debian: apt-get install wrk"
 CONNECTIONS = 32
+MIXED = """
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+function init(arguments) mixed = 0 end
+function response(status, headers, body)
+  if status == 200 and not body:match("^(%S+) %1$") then mixed = mixed + 1 end
+end
+function done(summary, latency, requests)
+  local sum = 0
+  for _, thread in ipairs(threads) do sum = sum + thread:get("mixed") end
+  print("Mixed responses: " .. sum)
+end
+"""
+"""A script for `wrk` that counts answers with two different words."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +34,7 @@ class Counted:
     failed: int
     per_second: float
     slowest: float  # milliseconds
+    mixed: int | None = None  # counted by `MIXED`
 
 
 def available() -> bool:
@@ -26,9 +42,12 @@ def available() -> bool:
     return shutil.which("wrk") is not None
 
 
-def begin(url: str, seconds: int) -> subprocess.Popen[str]:
-    """A load of that many seconds, which runs now."""
-    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", url]
+def begin(
+    url: str, seconds: int, *, connections: int = CONNECTIONS, script: Path | None = None
+) -> subprocess.Popen[str]:
+    """A load of that many seconds, which runs now; SIGINT ends it before."""
+    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", url]
+    command += ["--script", str(script)] if script else []
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -59,4 +78,5 @@ def read(said: str) -> Counted:
     broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", said)
     failed = sum(map(int, broken.groups() if broken else ())) + (int(wrong[1]) if wrong else 0)
     slowest = float(latency[1]) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60_000}[latency[2]]
-    return Counted(int(requests[1]), failed, float(rate[1]), slowest)
+    mixed = re.search(r"Mixed responses: (\d+)", said)
+    return Counted(int(requests[1]), failed, float(rate[1]), slowest, int(mixed[1]) if mixed else None)

@@ -1,8 +1,8 @@
 """A service that costs next to nothing, copied into the projects that are measured.
 
-`python service.py [VARIABLE]`: answers on $PORT with the release in the file `release` beside it, in the header
-`x-release` and in the body. With VARIABLE it first asks the address in that variable and adds what that said. A release
-whose name begins with `broken` is healthy, and answers 500 to everything else. Standard library only.
+`python service.py [VARIABLE]`: answers on $PORT with the release ($BENCH_RELEASE, else the file `release` beside it) in
+the header `x-release` and in the body. With VARIABLE it first asks the address in that variable and adds what that
+said. A release whose name begins with `broken` is healthy, and answers 500 to everything else. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
-RELEASE = Path(__file__).with_name("release").read_text().strip()
+RELEASE = os.environ.get("BENCH_RELEASE") or Path(__file__).with_name("release").read_text().strip()
 
 
 class Need:
@@ -21,7 +21,7 @@ class Need:
 
     def __init__(self, url: str) -> None:
         host, _, port = url.removeprefix("http://").partition(":")
-        self.host, self.port = host, int(port)
+        self.host, self.port = host, int(port or 80)
         self.kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def ask(self) -> tuple[int, bytes]:

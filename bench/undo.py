@@ -60,11 +60,11 @@ async def user(url: str, answers: list[Answer], program: subprocess.Popen[str]) 
         writer.close()
 
 
-async def failed_at(made: Project) -> float:
+async def failed_at(made: Project, environment: str) -> float:
     """When the last step failed, by the journal."""
     store = SqlStore.open(made.state / "store.db", RealClock())
     try:
-        return [event.at for event in await store.events(environment="dev") if event.kind == "step-failed"][-1]
+        return [event.at for event in await store.events(environment=environment) if event.kind == "step-failed"][-1]
     finally:
         await store.close()
 
@@ -78,7 +78,7 @@ def undo_once(made: Project) -> float:
     said, _ = program.communicate()
     if program.returncode != 1 or {release for _, release in answers} != {"v1", "v2"}:
         raise Failed(f"the broken change was not undone, or never seen (status {program.returncode}):\n{said}")
-    return recovered(answers, "v1") - asyncio.run(failed_at(made))
+    return recovered(answers, "v1") - asyncio.run(failed_at(made, "dev"))
 
 
 def restart_once(made: Project, size: int) -> float:
