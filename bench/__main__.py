@@ -15,7 +15,21 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import apply, manifests, operators, planning, recovery, release, store, undo, up
+from bench import (
+    apply,
+    kubernetes_plan,
+    kubernetes_switch,
+    kubernetes_undo,
+    kubernetes_up,
+    manifests,
+    operators,
+    planning,
+    recovery,
+    release,
+    store,
+    undo,
+    up,
+)
 from bench.project import Failed
 from bench.table import Row, as_markdown, show
 
@@ -29,6 +43,10 @@ MEASUREMENTS: Mapping[str, Callable[[], list[Row]]] = {
     "release": release.rows,
     "operators": operators.rows,
     "recovery": recovery.rows,
+    "kubernetes-up": kubernetes_up.rows,
+    "kubernetes-switch": kubernetes_switch.rows,
+    "kubernetes-undo": kubernetes_undo.rows,
+    "kubernetes-plan": kubernetes_plan.rows,
 }
 RESULTS = Path(__file__).with_name("RESULTS.md")
 

@@ -3,8 +3,8 @@
 The services are a chain of two instances each; the last one's new release is healthy and answers 500 under traffic.
 Time runs from the failed step in the journal to the first answer of the old release after which no new one is seen, by
 users who open a connection for each request and by one whose connection was opened to the new release and is kept as
-long as the other side keeps it. Beside it, what one does who has kubectl alone and applied the new objects under the names
-of the old ones: apply the old ones again, and wait until they are rolled out. `tidegate render` printed both.
+long as the other side keeps it. Beside it, what one does who has kubectl alone and applied the new objects under the
+names of the old ones: apply the old ones again, and wait until they are rolled out. `tidegate render` printed both.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Users:
         where = urlsplit(url)
         self._host, self._port = str(where.hostname), where.port or 80
         self._program = program
+        self._switched = asyncio.Event()
         self.answers: list[Answer] = []
 
     async def come(self) -> None:
@@ -56,10 +57,12 @@ class Users:
     async def _newcomers(self) -> None:
         while self._program.poll() is None:
             await self._connected(once=True)
+            if self.answers[-1][1] == "v2":
+                self._switched.set()
+        self._switched.set()
 
     async def _keeper(self) -> None:
-        while self._program.poll() is None and not any(release == "v2" for _, release in self.answers):
-            await asyncio.sleep(REST)
+        await self._switched.wait()
         while self._program.poll() is None:
             await self._connected(once=False)
 

@@ -26,6 +26,7 @@ from bench.project import PATIENCE, Failed, Project, project
 from bench.table import Row
 
 ENVIRONMENT = "stage"
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OURS = "app.kubernetes.io/managed-by=tidegate"
 PROGRAM = Path(__file__).with_name("service.py")
 
@@ -91,14 +92,17 @@ class Shop:
         """Of an exposed service, as people outside of the cluster reach it."""
         return str(self.made.status()[ENVIRONMENT, component]["url"])
 
-    def render(self, name: str) -> Path:
-        """What `up` would make of the checkout, as one file for `kubectl apply`: the namespace first."""
+    def rendered(self, name: str) -> list[dict[str, Any]]:
+        """What `up` would make of the checkout, the namespace first."""
         folder = self.made.root.parent / name
         self.made.tidegate("render", ENVIRONMENT, "--out", str(folder))
-        found = [yaml.safe_load(file.read_text()) for file in sorted(folder.glob("*.yaml"))]
-        found.sort(key=lambda each: each["kind"] != "Namespace")
-        whole = folder.with_suffix(".yaml")
-        whole.write_text(yaml.safe_dump_all(found))
+        found = [yaml.load(file.read_text(), _Loader) for file in sorted(folder.glob("*.yaml"))]
+        return sorted(found, key=lambda each: str(each["kind"]) != "Namespace")
+
+    def render(self, name: str) -> Path:
+        """The same as one file for `kubectl apply`."""
+        whole = self.made.root.parent / f"{name}.yaml"
+        whole.write_text(yaml.safe_dump_all(self.rendered(name)))
         return whole
 
     def kubectl(self, *arguments: str) -> str:
@@ -118,11 +122,6 @@ class Shop:
     def rolled_out(self) -> None:
         """Wait, as people do who have nothing but kubectl."""
         self.kubectl("-n", self.namespace, "rollout", "status", "deployment", "-l", OURS, "--timeout=240s")
-
-    def objects(self, *kinds: str) -> list[dict[str, Any]]:
-        """Those of the namespace."""
-        found = yaml.safe_load(self.kubectl("-n", self.namespace, "get", ",".join(kinds), "-o", "yaml"))
-        return list(found["items"])
 
     def gone(self) -> None:
         """Delete the namespace, and wait until nothing is left of it."""
