@@ -1,8 +1,8 @@
 """A plan against a namespace with 500 services that have no instances: seconds, and requests to the API server.
 
 The services were never brought up by `up`: what `tidegate render` prints is made there, each Deployment with 0
-replicas. So the plan is to start all of them. Requests are counted on the way, in a call of its own, for that takes time
-too; the same is done with 50 services.
+replicas. So the plan is to start all of them. Requests are counted on the way, in a call of its own, for that takes
+time too; the same is done with 50 services.
 """
 
 from __future__ import annotations
