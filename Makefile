@@ -41,8 +41,9 @@ demo: $(STAMP) ## bring up the example in dev, stage and prod, then break a rele
 demo-stop: ## end what `make demo` left running, and remove its folder
 	@if [ -x $(BIN)/python ]; then $(BIN)/python scripts/demo.py --stop; else echo "nothing is installed, so nothing runs"; fi
 
+# Three at once on two processors: half of the time tests wait for what they started.
 test: $(STAMP) ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 faults: $(STAMP) ## what takes minutes: kills at every point, long races, 10,000 fuzzed manifests
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'exhaustive and not kubernetes' $(ARGS)
