@@ -26,8 +26,8 @@ _PULL_ENDS = re.compile(  # what is not otherwise when it is tried again
     re.IGNORECASE,
 )
 _PULL_HINTS = {
-    r"unauthorized|authorization failed|denied|forbidden|no basic auth|40[13]": "Give the namespace's default "
-    "ServiceAccount the registry's credentials (imagePullSecrets), or the nodes.",
+    r"unauthorized|authorization failed|denied|forbidden|no basic auth|40[13]": "Give the nodes the registry's "
+    "credentials, or the component: `patches: {ServiceAccount: {imagePullSecrets: [{name: …}]}}`.",
     r"no match for platform": "Build the image for the processors of the nodes.",
     r"HTTP response to HTTPS client|x509": "Tell the container runtime of the nodes to trust this registry.",
 }
