@@ -44,6 +44,7 @@ MEASUREMENTS: Mapping[str, Callable[[], list[Row]]] = {
     "operators": operators.rows,
     "recovery": recovery.rows,
     "kubernetes-up": kubernetes_up.rows,
+    "kubernetes-up-needs": kubernetes_up.rows_with_needs,
     "kubernetes-switch": kubernetes_switch.rows,
     "kubernetes-undo": kubernetes_undo.rows,
     "kubernetes-plan": kubernetes_plan.rows,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from scripts.cluster.layout import cache_folder
 from tests.kubernetes.cluster import Absent, Cluster, find
@@ -27,6 +28,7 @@ from bench.table import Row
 
 ENVIRONMENT = "stage"
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+BUSY = 30  # percent of the machine
 OURS = "app.kubernetes.io/managed-by=tidegate"
 PROGRAM = Path(__file__).with_name("service.py")
 
@@ -157,8 +159,8 @@ def cluster_or_row(what: str, bound: float | None = None) -> Cluster | Row:
         return Row(what, None, "", str(absent), bound)
 
 
-def until_quiet(seconds: float = 60) -> None:
+def until_quiet(seconds: float = 20) -> None:
     """What was deleted before keeps the machine busy for a while; it shall not be measured with what comes next."""
     deadline = time.monotonic() + seconds
-    while os.getloadavg()[0] > (os.cpu_count() or 1) and time.monotonic() < deadline:
-        time.sleep(1)
+    while psutil.cpu_percent(interval=1) > BUSY and time.monotonic() < deadline:
+        pass
