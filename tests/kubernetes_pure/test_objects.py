@@ -125,6 +125,14 @@ def test_an_instance_that_goes_has_time_for_its_last_requests() -> None:
     assert "lifecycle" not in program(source(drain=0))
 
 
+@pytest.mark.parametrize(("proxy", "expected"), [("", 10), (PROXY, 3)])
+def test_nothing_waits_for_clients_that_a_proxy_has_sent_away(proxy: str, expected: int) -> None:
+    """It stays as long as nodes may lead new clients to it; a program alone has its whole drain to lose them."""
+    found = pod(source(drain=10_000), proxy=proxy)
+    assert found["containers"][0]["lifecycle"] == {"preStop": {"sleep": {"seconds": expected}}}
+    assert found["terminationGracePeriodSeconds"] == 10 + 3 + 5
+
+
 @pytest.mark.parametrize("proxy", ["", PROXY])
 def test_services_lead_to_the_proxy_where_there_is_one(proxy: str) -> None:
     """By the name of the port, so that a selector alone moves them."""

@@ -35,6 +35,7 @@ SETTINGS_FOLDER = "/etc/tidegate"
 SETTINGS_FILE = "settings.json"
 DATA_FOLDER = "/data"
 _KUBERNETES_SECRET = "kubernetes:"  # noqa: S105 - the scheme of a reference
+_FOLLOWED = 3  # seconds within which all nodes have heard that an instance goes
 _SPARE = 5  # seconds between the end of a program's grace and the end of all patience
 
 
@@ -144,8 +145,9 @@ def _serve(source: GroupSource, pod: Pod, program: Json, spec: Json) -> None:
         ]
         drain = seconds(runtime.drain)
         spec["terminationGracePeriodSeconds"] += drain
-        if drain:
-            program["lifecycle"] = {"preStop": {"sleep": {"seconds": drain}}}
+        if drain:  # a proxy has told the clients to go; this is for nodes that still lead new ones here
+            sleep = min(drain, _FOLLOWED) if proxied else drain
+            program["lifecycle"] = {"preStop": {"sleep": {"seconds": sleep}}}
     if proxied:
         spec["initContainers"] = [proxy_container(pod.proxy, source.port, runtime.health)]
     spec["topologySpreadConstraints"] = [
