@@ -11,7 +11,7 @@ import pytest
 from tidegate.manifest import load
 
 ROOT = Path(__file__).parents[2]
-TEXTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "examples/storefront/README.md")
+TEXTS = ("README.md", "CONTRIBUTING.md", "ARCHITECTURE.md", "docs/kubernetes.md", "examples/storefront/README.md")
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -69,7 +69,19 @@ def test_the_manifests_in_the_readme_are_valid(tmp_path: Path) -> None:
     assert project.components["frontend"].shape("prod").replicas == 3
 
 
-@pytest.mark.parametrize("text", ["README.md", "examples/storefront/README.md"])
+def test_the_manifests_in_the_guide_to_kubernetes_are_one_project(tmp_path: Path) -> None:
+    """Who copies all of them gets no error, and what is said per environment holds there."""
+    text = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    for name, content in re.findall(r"```yaml (\S+)\n(.*?)```", text, re.DOTALL):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content, encoding="utf-8")
+    page = load(tmp_path).components["page"]
+    clusters = {name: page.shape(name).cluster for name in ("stage", "prod")}
+    assert {name: each and each.host for name, each in clusters.items()} == {"stage": "", "prod": "shop.acme.example"}
+
+
+@pytest.mark.parametrize("text", ["README.md", "docs/kubernetes.md", "examples/storefront/README.md"])
 def test_every_command_that_is_named_exists(text: str) -> None:
     """All but those that the text says are to come."""
     named = set(re.findall(r"(?:\$ |`)tidegate ([a-z]+)", (ROOT / text).read_text(encoding="utf-8"))) - {"promote"}
