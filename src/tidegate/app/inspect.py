@@ -182,11 +182,12 @@ async def releases(workspace: Workspace, component: str | None = None) -> list[R
         for pin in (await head_pins(workspace.store, record)).values():
             pinned.setdefault(pin.release, []).append(record.name)
     present = set(await workspace.artifacts.present())
-    if workspace.artifacts.shares:
-        for release in found:
-            known = await workspace.store.artifacts(release.digest)
-            if any(workspace.artifacts.reaches(artifact) for artifact in known):
-                present.add(release.digest)
+    shares = workspace.artifacts.shares
+    for release in found:
+        known = await workspace.store.artifacts(release.digest)
+        # Images lie in a registry, whichever environment this workspace is of.
+        if any(each.format == "image" or (shares and workspace.artifacts.reaches(each)) for each in known):
+            present.add(release.digest)
     return [
         ReleaseLine(
             component=release.component,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ _PARTS: tuple[tuple[type[TidegateError], str], ...] = (  # the first that fits
     (TargetError, "the target"),
     (StoreError, "the store"),
 )
+_POD = re.compile(r".+-r[0-9]+-[0-9a-z]+-[0-9a-z]{5}")  # of a Deployment
 _MOMENTS = {Moment.DONE: "done", Moment.FAILED: "failed", Moment.BEGUN: "not ended"}
 
 
@@ -205,7 +207,8 @@ def _next(failure: Failure) -> str:
     lines = []
     if isinstance(error, StepFailed) and error.instance:
         name = error.instance.rpartition("/")[2].partition(".")[0]  # a group, or a run
-        lines.append(f"tidegate logs -e {environment} {name}")
+        if not _POD.fullmatch(name):  # what a pod printed is gone with it; its last lines stand above
+            lines.append(f"tidegate logs -e {environment} {name}")
     elif component:
         lines.append(f"tidegate logs -e {environment} {component}")
     return clean("\n".join([*lines, f"tidegate plan {environment}"]))
