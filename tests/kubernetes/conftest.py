@@ -15,6 +15,8 @@ from lightkube.resources.core_v1 import Namespace, Pod
 
 from tests.kubernetes.cluster import Absent, Cluster, find, must_be_there
 
+pytest.register_assert_rewrite("tests.faults.rest", "tests.kubernetes.shops")
+
 HERE = Path(__file__).parent
 SECONDS_PER_TEST = 240
 

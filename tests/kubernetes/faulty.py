@@ -49,6 +49,19 @@ def writes(call: Call) -> bool:
 
 
 @dataclass
+class Held:
+    """A request that waits: `came` once it is there; see `FaultyApi.hold`."""
+
+    loop: asyncio.AbstractEventLoop
+    came: threading.Event = field(default_factory=threading.Event)
+    going: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def let_go(self) -> None:
+        """It goes on to the API server."""
+        self.loop.call_soon_threadsafe(self.going.set)
+
+
+@dataclass
 class Fault:
     """What happens to the next `times` requests that are `which` (None: to all, until `heal`)."""
 
@@ -59,6 +72,7 @@ class Fault:
     expired: bool = False  # a watch that begins well and then says 410
     lost: bool = False  # done, but the answer never comes
     delay: float = 0  # seconds
+    held: Held | None = None
 
 
 @dataclass
@@ -138,6 +152,16 @@ class FaultyApi:
         """Think about it for a while."""
         self._faults.append(Fault(which, times, delay=seconds))
 
+    def hold(self, which: Which) -> Held:
+        """The next one waits on its way until it is let go."""
+        held = Held(self._loop)
+        self._faults.append(Fault(which, 1, held=held))
+        return held
+
+    def pending(self) -> bool:
+        """Whether some faults have not met all that they are to meet."""
+        return any(fault.times != 0 for fault in self._faults)
+
     def heal(self) -> None:
         """From now on everything goes well."""
         self._faults.clear()
@@ -200,6 +224,9 @@ class FaultyApi:
             fault = self._fault(call)
             if fault is not None and fault.delay:
                 await asyncio.sleep(fault.delay)
+            if fault is not None and fault.held is not None:
+                fault.held.came.set()
+                await fault.held.going.wait()
             if fault is not None and fault.code:
                 await _answer(reader, writer, head, fault)
             elif fault is not None and fault.expired:

@@ -14,10 +14,10 @@ from typing import Any
 
 import anyio
 
-from tidegate.drivers.kubernetes.area import Area
+from tidegate.drivers.kubernetes.area import Area, label
 from tidegate.drivers.kubernetes.errors import AlreadyThere, ConflictError
-from tidegate.drivers.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE
-from tidegate.drivers.kubernetes.names import CLAIM, COMPONENT, EPOCH, fit, labels
+from tidegate.drivers.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE, ApiKind
+from tidegate.drivers.kubernetes.names import CLAIM, COMPONENT, ENVIRONMENT, EPOCH, fit, labels
 from tidegate.errors import OldEpoch, TargetError
 from tidegate.ports.target import Epoch
 
@@ -112,6 +112,14 @@ class Claims:
 
     async def _refuse_other_store(self, found: Json) -> None:
         environment, namespace = self._area.environment, self._area.namespace
+        other = label(found, ENVIRONMENT)
+        if other != fit(environment):
+            raise TargetError(
+                f"cannot use the namespace {namespace}",
+                f"It is the environment {other}.",
+                hint="Write another `namespace:` into the target.",
+                address=environment,
+            )
         if found["data"].get(STORE) != await self._store():
             raise TargetError(
                 f"cannot change {environment}",
@@ -130,11 +138,15 @@ class Claims:
         wanted = labels(epoch.environment)
         touched = {fit(component) for component in epoch.components}
         async with anyio.create_task_group() as tasks:
-            for kind in (DEPLOYMENT, SERVICE, JOB):
+
+            async def touch(kind: ApiKind) -> None:
                 for each in (await api.list(kind, namespace, wanted)).items:
                     begun = kind is JOB and not each["spec"].get("suspend")
                     if each["metadata"]["labels"].get(COMPONENT) in touched and not begun:
                         tasks.start_soon(_stamp, self._area, kind, each["metadata"]["name"], stamp)
+
+            for kind in (DEPLOYMENT, SERVICE, JOB):  # side by side: all changes of a plan wait for each other here
+                tasks.start_soon(touch, kind)
 
 
 async def _stamp(area: Area, kind: Any, name: str, stamp: Json) -> None:
