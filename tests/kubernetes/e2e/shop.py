@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -148,13 +147,13 @@ class Shop:
             if process.poll() is None:
                 process.kill()
             process.communicate(timeout=PATIENCE)
-        for process in psutil.process_iter():
+        for each in psutil.process_iter():
             try:
-                about = [*process.cmdline(), process.cwd()]
+                about = [*each.cmdline(), each.cwd()]
             except (psutil.Error, OSError):
                 continue
             if any(part.startswith(f"{self.folder}/") for part in about):
-                process.send_signal(signal.SIGKILL)
+                each.kill()
 
 
 def until(what: str, condition: Callable[[], object], *, within: float = 60.0) -> None:

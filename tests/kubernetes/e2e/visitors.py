@@ -17,7 +17,8 @@ KINDS = (True, True, False, False)  # whether the connection is kept
 
 @dataclass
 class Visitors:
-    """They come until `done`. `answers` are the releases of page and backend ("" if it names none), `failed` what was no answer."""
+    """They come until `done`. `answers` are the releases of page and backend ("" if it names none), `failed` is what
+    was no answer."""
 
     url: str
     done: threading.Event = field(default_factory=threading.Event)
