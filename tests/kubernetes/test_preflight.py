@@ -15,6 +15,7 @@ from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.instances import program
 from tests.kubernetes.least import CONTEXT, forget, least
 from tests.kubernetes.place import ENVIRONMENT, SOMEBODY, Place, migration, pin, place
+from tests.kubernetes.worlds import World
 from tidegate.drivers.kubernetes.client import Api
 from tidegate.drivers.kubernetes.kinds import DEPLOYMENT
 from tidegate.drivers.kubernetes.objects.group import group_objects
@@ -103,6 +104,21 @@ async def test_each_permission_that_is_missing_is_named(
     assert f"permission: {verb} {named} in {here.area.namespace}" in failure.value.detail
     assert failure.value.detail.count("\n") == 0
     assert "tidegate rbac" in failure.value.hint
+
+
+async def test_whoever_may_not_even_look_is_told_all_that_is_missing(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    """With the first look, and not one permission after the other."""
+    account = [each for each in permission_objects(ENVIRONMENT, namespace, ()) if each["kind"] == "ServiceAccount"]
+    nobody = least(cluster, namespace, tmp_path, objects=account)
+    world = World(cluster, namespace, kubeconfig=nobody, context=CONTEXT)
+    with pytest.raises(TargetError) as failure:
+        await world.target.observe(ENVIRONMENT)
+    await world.target.close()
+    said = failure.value.detail.splitlines()
+    assert f"permission: get, list, watch, create, update, patch, delete deployments.apps in {namespace}" in said
+    assert len(said) > 10
 
 
 async def test_all_that_is_missing_is_named_at_once(cluster: Cluster, here: Place, client: Client) -> None:

@@ -34,9 +34,16 @@ class World:
     environment = "dev"
 
     def __init__(
-        self, cluster: Cluster, namespace: str, *, kubeconfig: Path | None = None, proxied: bool = True
+        self,
+        cluster: Cluster,
+        namespace: str,
+        *,
+        kubeconfig: Path | None = None,
+        context: str = "",
+        proxied: bool = True,
     ) -> None:
         self.cluster = cluster
+        self.context = context or cluster.context
         self.namespace = namespace
         self.kubeconfig = kubeconfig or cluster.kubeconfig
         self.proxy = cluster.images["gateway"] if proxied else ""
@@ -48,7 +55,7 @@ class World:
 
     def connected(self, *, patience: float = 5.0) -> Api:
         """A client of its own."""
-        return Api.connect(self.cluster.context, kubeconfig=self.kubeconfig, patience=patience)
+        return Api.connect(self.context, kubeconfig=self.kubeconfig, patience=patience)
 
     def another_target(self, *, api: Api | None = None, store: str = "store-1") -> KubernetesTarget:
         """As another command has it: on the same store unless another is named."""

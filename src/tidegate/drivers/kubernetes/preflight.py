@@ -70,6 +70,18 @@ class Preflight:
                 address=self._environment,
             )
 
+    async def refused(self, error: ForbiddenError) -> TargetError:
+        """What to say instead of an error for one missing permission: all that are missing."""
+        missing = await self._permissions(makes=True)
+        if not missing:
+            return error
+        return TargetError(
+            f"cannot look at {self._environment}",
+            "\n".join(missing),
+            hint=self._hint(missing=True),
+            address=self._environment,
+        )
+
     async def _permissions(self, *, makes: bool) -> list[str]:
         """Each verb on each resource, asked side by side."""
         refused: dict[tuple[Rule, str], list[str]] = {}

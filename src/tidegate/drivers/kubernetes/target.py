@@ -114,10 +114,13 @@ class KubernetesTarget:
         return f"kubernetes:{self._api.server}"
 
     async def observe(self, environment: str) -> Observed:
-        """What is there now, in as many requests however much that is."""
+        """What is there now, in as many requests however much that is. Who may not look is told all that is missing."""
         namespace, wanted = self._location.namespace(environment), labels(environment)
         kinds = (DEPLOYMENT, POD, SERVICE, JOB)
-        found = await asyncio.gather(*(self._api.list(kind, namespace, wanted) for kind in kinds))
+        try:
+            found = await asyncio.gather(*(self._api.list(kind, namespace, wanted) for kind in kinds))
+        except ForbiddenError as error:
+            raise await self._preflight(environment).refused(error) from error
         deployments, pods, services, jobs = (listing.items for listing in found)
         node = next((ip for pod in pods if (ip := pod.get("status", {}).get("hostIP"))), "")
         return observed(environment, namespace, deployments, pods, services, jobs, node)
@@ -178,14 +181,11 @@ class KubernetesTarget:
 
     async def preflight(self, plan: Plan) -> None:
         """See `Preflights`."""
-        parts, location = self._of(plan.environment), self._location
+        parts = self._of(plan.environment)
         with suppress(ForbiddenError):  # which is among what is missing
             await parts.grounds.check_owner()
             await parts.claims.check_store()
-        namespace = location.namespace(plan.environment)
-        await Preflight(self._api, plan.environment, namespace, parts.rendering.of_step, alone=location.alone).check(
-            plan
-        )
+        await self._preflight(plan.environment).check(plan)
 
     async def render(self, scenery: Scenery) -> Sequence[Json]:
         """See `Renders`."""
@@ -262,6 +262,11 @@ class KubernetesTarget:
                 Logs(area),
             )
         return self._parts[environment]
+
+    def _preflight(self, environment: str) -> Preflight:
+        rendering, location = self._of(environment).rendering, self._location
+        namespace = location.namespace(environment)
+        return Preflight(self._api, environment, namespace, rendering.of_step, alone=location.alone)
 
     async def _drain(self, area: Area, group: GroupAddress) -> float:
         await area.mirror.ready()
