@@ -18,6 +18,7 @@ from tidegate.drivers.kubernetes.area import Area, label
 from tidegate.drivers.kubernetes.errors import AlreadyThere, ConflictError
 from tidegate.drivers.kubernetes.kinds import CONFIG_MAP, DEPLOYMENT, JOB, SERVICE, ApiKind
 from tidegate.drivers.kubernetes.names import CLAIM, COMPONENT, ENVIRONMENT, EPOCH, fit, labels
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.errors import OldEpoch, TargetError
 from tidegate.ports.target import Epoch
 
@@ -137,7 +138,7 @@ class Claims:
         stamp = {"metadata": {"annotations": {EPOCH: str(epoch.number)}}}
         wanted = labels(epoch.environment)
         touched = {fit(component) for component in epoch.components}
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
 
             async def touch(kind: ApiKind) -> None:
                 for each in (await api.list(kind, namespace, wanted)).items:

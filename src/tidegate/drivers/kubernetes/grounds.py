@@ -36,6 +36,7 @@ from tidegate.drivers.kubernetes.names import (
     labels,
 )
 from tidegate.drivers.kubernetes.objects.environment import environment_objects
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.errors import TargetError
 
 Json = dict[str, Any]
@@ -75,7 +76,7 @@ class Grounds:
                 found = await api.get(NAMESPACE, name)
         elif self.is_ours(found):
             await api.apply(own[0])
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for each in objects:
                 if each not in own:
                     tasks.start_soon(api.apply, each)

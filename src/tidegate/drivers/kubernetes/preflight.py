@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import anyio
-
 from tidegate.drivers.kubernetes.client import Api, ConflictError, ForbiddenError, InvalidError, RefusedError
 from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, NAMESPACE, PVC, RESOURCE_QUOTA, STORAGE_CLASS
 from tidegate.drivers.kubernetes.names import ENVIRONMENT, MANAGED_BY, TIDEGATE, fit
 from tidegate.drivers.kubernetes.permissions import REGISTRY_NAMESPACE, Rule, Where, rules
 from tidegate.drivers.kubernetes.quotas import short_of
 from tidegate.drivers.kubernetes.restricted import violations
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.errors import TargetError
 from tidegate.model.plan import Plan
 from tidegate.model.step import Provide, Replace, Start
@@ -90,7 +89,7 @@ class Preflight:
             if not await self._may(rule, resource, verb):
                 refused.setdefault((rule, resource), []).append(verb)
 
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for rule in rules(self._namespace, makes_namespace=makes, alone=self._alone):
                 if rule.must:
                     for resource in rule.resources:
@@ -145,7 +144,7 @@ class Preflight:
             except (ConflictError, ForbiddenError, InvalidError, RefusedError) as error:
                 found[f"{what}: {error.detail}"] = None
 
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for objects in made.values():
                 for obj in objects:
                     if obj["kind"] == DEPLOYMENT.kind:
@@ -240,7 +239,7 @@ async def _gathered(looks: Sequence[Awaitable[list[str]]]) -> list[str]:
     async def look(place: int, one: Awaitable[list[str]]) -> None:
         found[place] = await one
 
-    async with anyio.create_task_group() as tasks:
+    async with side_by_side() as tasks:
         for place, one in enumerate(looks):
             tasks.start_soon(look, place, one)
     return [line for lines in found for line in lines]

@@ -25,6 +25,7 @@ from tidegate.drivers.kubernetes.kinds import (
 )
 from tidegate.drivers.kubernetes.names import COMPONENT, GROUP, STATS_PORT, fit, group_name, labels, secret_name
 from tidegate.drivers.kubernetes.objects.proxy import DRAIN_PATH, STATS_PATH
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.drivers.kubernetes.starting import Starting
 from tidegate.drivers.kubernetes.traffic import is_proxied, traffic_of
 from tidegate.errors import TargetError, TargetUnreachable
@@ -98,12 +99,12 @@ class Retiring:
                 busy.discard(name)
 
         await self._claims.check(epoch)
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for name in proxied:
                 tasks.start_soon(tell, name)
         end = time.monotonic() + drain
         while busy and time.monotonic() < end:
-            async with anyio.create_task_group() as tasks:
+            async with side_by_side() as tasks:
                 for name in sorted(busy):
                     tasks.start_soon(look, name)
             if busy:
@@ -133,7 +134,7 @@ class Retiring:
             for each in (await area.api.list(kind, area.namespace, wanted)).items
         ]
         await self._claims.check(epoch)
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for kind, name in found:
                 tasks.start_soon(area.api.delete, kind, name, area.namespace)
 

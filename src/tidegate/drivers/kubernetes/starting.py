@@ -7,8 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import anyio
-
 from tidegate.drivers.kubernetes.area import LOOK, Area, is_ending, is_ready, label
 from tidegate.drivers.kubernetes.claims import Claims
 from tidegate.drivers.kubernetes.errors import ConflictError
@@ -17,6 +15,7 @@ from tidegate.drivers.kubernetes.names import COMPONENT, GROUP, PROGRAM, edge_na
 from tidegate.drivers.kubernetes.objects.group import group_objects, secret_object
 from tidegate.drivers.kubernetes.objects.services import edge_object
 from tidegate.drivers.kubernetes.objects.source import GroupSource
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.drivers.kubernetes.sources import Sources, aliases_of
 from tidegate.errors import StepFailed
 from tidegate.model.address import EdgeAddress, GroupAddress
@@ -46,7 +45,7 @@ class Starting:
 
     async def replace(self, step: Replace, epoch: Epoch) -> None:
         """See `Replace`. Raises as `start`."""
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for group in step.stops:
                 tasks.start_soon(self.stop, group, epoch)
         source = await self._made(step, epoch)
@@ -80,7 +79,7 @@ class Starting:
         await area.mirror.ready()
         await self._gone_if_going(group, epoch)
         services = area.mirror.objects(SERVICE)
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for need, to in edges.items():
                 if edge_name(EdgeAddress(group, need)) not in services:
                     edge = EdgeAddress(group, need)
@@ -154,7 +153,7 @@ class Starting:
                 return
 
     async def _all(self, objects: Sequence[Mapping[str, Any]]) -> None:
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for each in objects:
                 tasks.start_soon(self._area.put, each)
 

@@ -28,6 +28,7 @@ from tidegate.drivers.kubernetes.kinds import (
 from tidegate.drivers.kubernetes.names import ALIAS, COMPONENT, ENTRY, ROLE, component_name, edge_name, fit, labels
 from tidegate.drivers.kubernetes.objects.services import edge_object, entry_objects
 from tidegate.drivers.kubernetes.observing import pin_of
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.drivers.kubernetes.sources import aliases_of
 from tidegate.errors import StepFailed
 from tidegate.model.address import GroupAddress
@@ -71,7 +72,7 @@ class Switching:
         await self._move(edges, present, epoch)
         await self._move(entries, present, epoch)
         await self._claims.check(epoch)
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for kind, name in gone:
                 tasks.start_soon(self._area.api.delete, kind, name, self._area.namespace)
         moved = {edge_name(move.edge): move.to for move in step.edges if move.to}
@@ -102,7 +103,7 @@ class Switching:
                 for each in (await api.list(kind, self._area.namespace, wanted)).items:
                     found[kind, each["metadata"]["name"]] = each
 
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for kind in ENTRY_KINDS:
                 tasks.start_soon(look, kind)
         return found
@@ -121,7 +122,7 @@ class Switching:
         if not objects:
             return
         await self._claims.check(epoch)  # after the versions were read: see `tidegate.drivers.kubernetes.claims`
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for each in objects:
                 tasks.start_soon(self._put, each, present.get(_key(each)), epoch)
 

@@ -16,6 +16,7 @@ from tidegate.drivers.kubernetes.area import Area, is_ready
 from tidegate.drivers.kubernetes.claims import Claims
 from tidegate.drivers.kubernetes.names import PROGRAM, STATS_PORT, leads_to
 from tidegate.drivers.kubernetes.objects.proxy import STATS_PATH
+from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.drivers.kubernetes.traffic import NONE, Traffic, is_proxied, traffic_of
 from tidegate.errors import StepFailed, TargetError, TargetUnreachable
 from tidegate.model.address import GroupAddress
@@ -110,7 +111,7 @@ class Watching:
                     return  # it has just gone; its instance is judged by itself
             found[group][name] = traffic_of(text)
 
-        async with anyio.create_task_group() as tasks:
+        async with side_by_side() as tasks:
             for group in groups:
                 for pod in self._area.pods(group):
                     if is_ready(pod) and is_proxied(pod):
