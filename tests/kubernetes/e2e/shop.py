@@ -7,7 +7,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,14 @@ class Shop:
         self._git("add", "-A")
         self._git(*AUTHOR, "commit", "-qm", "Change")
 
-    def revert(self) -> None:
-        """The commit before, as a new one."""
-        self._git(*AUTHOR, "revert", "--no-edit", "HEAD")
+    @contextmanager
+    def tried(self, *changes: tuple[str, str, str]) -> Iterator[None]:
+        """Committed as by `commit`, and reverted after the block."""
+        self.commit(*changes)
+        try:
+            yield
+        finally:
+            self._git(*AUTHOR, "revert", "--no-edit", "HEAD")
 
     def _git(self, *arguments: str) -> None:
         subprocess.run(["git", *arguments], cwd=self.root, check=True, capture_output=True, timeout=PATIENCE)

@@ -119,7 +119,6 @@ def test_a_tutorial_is_imported_comes_up_and_its_hard_coded_calls_follow_a_switc
             crowd.come(20)
         assert crowd.failed == []
         assert list(dict.fromkeys(crowd.answers)) == [("page of backend 1", ""), ("page of backend 2", "")]
-        shop.run("down", "dev", "--yes")
     finally:
         shop.kubectl("delete", "namespace", "--wait=false", "--ignore-not-found", namespace)
 
