@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from anyio import to_thread
 from lightkube import Client
@@ -41,6 +42,7 @@ WORKER, NEXT_WORKER = GroupAddress("dev", "worker", 1), GroupAddress("dev", "wor
 BEGINNING = Epoch("dev", 1, COMPONENTS, "plan-1", "ana@here:1")
 FORMER = Epoch("dev", 2, COMPONENTS, "plan-2", "former@here:2")
 SUCCESSOR = Epoch("dev", 3, COMPONENTS, "plan-3", "successor@here:3")
+COUNTED = "deployment.kubernetes.io/revision"  # by the controller
 HARMLESS = Observe((OLD,), (), (), 0, 0)
 
 
@@ -75,15 +77,14 @@ def leads(to: GroupAddress | None) -> Route:
 async def stock(here: World) -> Stock:
     """All that people or programs made there, but for what the cluster itself writes into it."""
     found = await asyncio.gather(*(here.api.list(kind, here.namespace) for kind in FOREIGN if kind is not POD))
-    kept = ("name", "uid", "labels", "annotations", "finalizers", "deletionTimestamp")
-    return {
-        (each["kind"], each["metadata"]["name"]): {
-            **{key: value for key, value in each.items() if key != "status"},
-            "metadata": {key: each["metadata"].get(key) for key in kept},
-        }
-        for listing in found
-        for each in listing.items
-    }
+    kept = ("name", "uid", "labels", "finalizers", "deletionTimestamp")
+
+    def told(each: Mapping[str, Any]) -> dict[str, Any]:
+        metadata = {key: each["metadata"].get(key) for key in kept}
+        notes = {key: note for key, note in each["metadata"].get("annotations", {}).items() if key != COUNTED}
+        return {**{key: value for key, value in each.items() if key != "status"}, "metadata": (metadata, notes)}
+
+    return {(each["kind"], each["metadata"]["name"]): told(each) for listing in found for each in listing.items}
 
 
 def plan_of(environment: str = "dev", *steps: Step) -> Plan:
@@ -162,9 +163,10 @@ async def test_what_a_former_holder_sends_late_changes_nothing(
     with FaultyApi(cluster.kubeconfig, cluster.context) as api:
         slow = World(cluster, here.namespace, kubeconfig=api.kubeconfig(tmp_path), proxied=False)
         slow.known = here.known
+        await slow.target.run(HARMLESS, FORMER)
+        held = api.hold(late)
         former = asyncio.create_task(slow.target.run(step, FORMER))
         try:
-            held = api.hold(late)
             await came(held, former)
             await here.target.run(HARMLESS, SUCCESSOR)
             taken_over = await stock(here)
@@ -191,8 +193,6 @@ def test_a_field_that_somebody_else_took_is_named_and_the_change_is_undone(
     cluster: Cluster, namespace_name: str, tmp_path: Path
 ) -> None:
     """And when they let go of it, the change goes through."""
-    import anyio
-
     shop = Shop(cluster, namespace_name, tmp_path, services="a")
     shop.begin()
     shop.version(2)
