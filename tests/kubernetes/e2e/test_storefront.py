@@ -187,23 +187,30 @@ def test_a_release_that_answers_5xx_is_undone_as_a_whole(shop: Shop) -> None:
 
 
 def test_what_a_killed_command_left_is_put_in_order(shop: Shop) -> None:
-    """SIGKILL in the middle of `up`: `status` says that it hangs, `recover` puts it back, and `up` does it again."""
+    """SIGKILL just after the switch: `status` says what to do, `recover` goes back, `resume` goes on to the end."""
     shop.commit(("services/backend/catalogue.json", "Harbour compass II", "Harbour compass III"))
     with visitors(shop.url("frontend", "stage")) as crowd:
-        up = shop.start("up", "stage")
-        assert up.stdout is not None
-        assert any("observing" in line for line in up.stdout), "the switch was reached"
-        up.kill()
-        up.communicate(timeout=20)
+        killed_after_the_switch(shop)
         assert "tidegate recover stage" in shop.run("status", "stage")
-        shown = shop.run("recover", "stage")
-        assert "Harbour compass II" in page(shop).text
+        shop.run("recover", "stage")
         assert "Harbour compass III" not in page(shop).text
-        assert shop.environment("stage")["revision"] == "stage@2", shown
+        assert shop.environment("stage")["revision"] == "stage@2"
         crowd.come(10)
-        shop.run("up", "stage")
+        killed_after_the_switch(shop)
+        shop.run("resume", "stage")
     assert crowd.failed == []
+    assert shop.environment("stage")["revision"] == "stage@3"
     assert "Harbour compass III" in page(shop).text
+    assert "nothing" in shop.run("undo", "stage", status=64).lower()
+
+
+def killed_after_the_switch(shop: Shop) -> None:
+    """An `up` that ended in the middle of watching."""
+    up = shop.start("up", "stage")
+    assert up.stdout is not None
+    assert any("observing" in line for line in up.stdout)
+    up.kill()
+    up.communicate(timeout=20)
 
 
 def test_images_of_releases_that_nothing_pins_are_removed(shop: Shop) -> None:
