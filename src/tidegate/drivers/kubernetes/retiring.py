@@ -23,7 +23,18 @@ from tidegate.drivers.kubernetes.kinds import (
     SERVICE_ACCOUNT,
     ApiKind,
 )
-from tidegate.drivers.kubernetes.names import COMPONENT, GROUP, STATS_PORT, fit, group_name, labels, secret_name
+from tidegate.drivers.kubernetes.names import (
+    COMPONENT,
+    GROUP,
+    STATS_PORT,
+    component_name,
+    exposed_name,
+    fit,
+    group_name,
+    labels,
+    policy_name,
+    secret_name,
+)
 from tidegate.drivers.kubernetes.objects.proxy import DRAIN_PATH, STATS_PATH
 from tidegate.drivers.kubernetes.side_by_side import side_by_side
 from tidegate.drivers.kubernetes.starting import Starting
@@ -35,8 +46,6 @@ from tidegate.model.step import Retire, Scale
 from tidegate.ports.target import Epoch
 
 Json = dict[str, Any]
-OF_GROUP: Sequence[ApiKind] = (SERVICE, PDB, HPA)
-OF_COMPONENT: Sequence[ApiKind] = (NETWORK_POLICY, SERVICE_ACCOUNT, CONFIG_MAP)
 
 
 class Retiring:
@@ -63,12 +72,17 @@ class Retiring:
 
         while await area.until(gone, seconds=LOOK) is None:
             pass
-        await self._delete_labelled(OF_GROUP, GROUP, group_name(group), epoch)
-        await area.api.delete(SECRET, secret_name(group_name(group)), area.namespace)
-        component = fit(group.component)
-        others = [each for each in area.mirror.objects(DEPLOYMENT).values() if label(each, COMPONENT) == component]
-        if not others:
-            await self._delete_labelled(OF_COMPONENT, COMPONENT, component, epoch)
+        name = group_name(group)
+        await self._delete_ours([*self._seen(SERVICE, GROUP, name), (PDB, name), (HPA, name)], epoch)
+        await area.api.delete(SECRET, secret_name(name), area.namespace)
+        component = group.component
+        if not self._seen(DEPLOYMENT, COMPONENT, fit(component)):
+            named = [
+                (SERVICE_ACCOUNT, component_name(component)),
+                (NETWORK_POLICY, policy_name(component)),
+                (NETWORK_POLICY, exposed_name(component)),
+            ]
+            await self._delete_ours([*self._seen(CONFIG_MAP, COMPONENT, fit(component)), *named], epoch)
 
     async def scale(self, step: Scale, epoch: Epoch) -> None:
         """See `Scale`. The cluster chooses who goes; those drain by themselves before they end."""
@@ -125,18 +139,25 @@ class Retiring:
                 if not error.stale:
                     raise
 
-    async def _delete_labelled(self, kinds: Sequence[ApiKind], key: str, value: str, epoch: Epoch) -> None:
-        area = self._area
-        wanted = {**labels(area.environment), key: value}
-        found = [
-            (kind, each["metadata"]["name"])
-            for kind in kinds
-            for each in (await area.api.list(kind, area.namespace, wanted)).items
-        ]
+    def _seen(self, kind: ApiKind, key: str, value: str) -> list[tuple[ApiKind, str]]:
+        """Kind and name of what carries a label."""
+        objects = self._area.mirror.objects(kind)
+        return [(kind, name) for name, each in objects.items() if label(each, key) == value]
+
+    async def _delete_ours(self, named: Sequence[tuple[ApiKind, str]], epoch: Epoch) -> None:
+        """What others made under the same name stays. Each is asked for by itself: lists would be as long as the
+        environment is large."""
+        area, own = self._area, labels(self._area.environment)
+
+        async def delete(kind: ApiKind, name: str) -> None:
+            found = await area.api.get(kind, name, area.namespace)
+            if found is not None and own.items() <= found["metadata"].get("labels", {}).items():
+                await area.api.delete(kind, name, area.namespace)
+
         await self._claims.check(epoch)
         async with side_by_side() as tasks:
-            for kind, name in found:
-                tasks.start_soon(area.api.delete, kind, name, area.namespace)
+            for kind, name in named:
+                tasks.start_soon(delete, kind, name)
 
 
 def drain_of(release: Release) -> float:
