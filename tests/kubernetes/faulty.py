@@ -86,6 +86,7 @@ class FaultyApi:
     def __enter__(self) -> Self:
         self._faults: list[Fault] = []
         self._running: dict[asyncio.StreamWriter, Call] = {}
+        self._serving: set[asyncio.Task[Any] | None] = set()  # asyncio itself holds on to no task
         self._server: asyncio.Server | None = None
         self._port = 0
         self._loop = asyncio.new_event_loop()
@@ -215,6 +216,8 @@ class FaultyApi:
         return None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._serving.add(task)
         # Cancelled it ends as well: asyncio complains of connections whose task was.
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -238,6 +241,7 @@ class FaultyApi:
             await writer.drain()
             writer.close()
             await writer.wait_closed()
+        self._serving.discard(task)
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes, *, lost: bool

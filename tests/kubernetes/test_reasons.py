@@ -36,13 +36,13 @@ from tidegate.ports.target import Epoch
 pytestmark = pytest.mark.anyio
 SLOW = 600_000  # ms that everything may take to become healthy, longer than a test: nothing is told for want of time
 PATIENT = replace(QUICK, start_timeout=SLOW)
-ANSWERS_404 = Health(HealthKind.HTTP, "/nowhere", interval=1000, timeout=1000, start_timeout=4_000, failures=1)
+UNHEALTHY = Health(HealthKind.HTTP, "/healthz", interval=1000, timeout=1000, start_timeout=10_000, failures=1)
 ABSENT = "sha256:" + "0" * 64
 CRASH = "echo the database is not there; exit 3"
 TOLD = {
     "pull": "^cannot have its image .*: not found",
     "crash": "^exited with 3$",
-    "probe": "^runs, but its check fails: it answers (404|500)",
+    "probe": "^runs, but its check fails: it answers 500",
     "room": "^finds no node: .*Insufficient cpu$",
     "security": "does not let it start: violates PodSecurity .*host namespaces",
     "root": "has an image that runs as root",
@@ -72,7 +72,7 @@ def patched(kind: str, **spec: Any) -> ClusterShape:
 def sick(here: World, component: str) -> Pin:
     """The pin of a component that is called as what is wrong with it."""
     run = {"crash": CRASH, "probe": f"{SERVES} never-healthy"}.get(component, SERVES)
-    health = ANSWERS_404 if component == "probe" else PATIENT
+    health = UNHEALTHY if component == "probe" else PATIENT
     made = here.add(component, run=run, health=health)
     cluster = {
         "room": replace(SMALL, requests=(("cpu", "100"), ("memory", "32Mi"))),

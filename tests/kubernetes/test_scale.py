@@ -89,7 +89,7 @@ async def test_what_is_there_is_seen_in_as_many_requests_however_much_it_is(here
 async def test_a_change_of_several_services_lists_no_more_than_one_of_one(here: World, api: FaultyApi) -> None:
     """Everything is listed once and then watched, from the start of the first to the end of the last."""
     counted: list[Counter[tuple[str, str]]] = []
-    for epoch, numbers in ((1, range(1)), (2, range(1, 4))):
+    for epoch, numbers in ((1, range(1)), (2, range(1)), (3, range(1, 4))):
         target = here.another_target(api=here.connected())
         api.calls.clear()
         try:
@@ -97,7 +97,7 @@ async def test_a_change_of_several_services_lists_no_more_than_one_of_one(here: 
         finally:
             await target.close()
         counted.append(asked(call for call in api.calls if not call.watch and call.resource != "events"))
-    one, three = counted
+    _first, one, three = counted  # whoever comes first has nobody else's claim to look at
     assert three == one
 
 
