@@ -70,7 +70,7 @@ def logs(
         if json:
             write(LogsDocument(chosen, tuple(kept)))
         elif not shown:
-            err().print(f"Nothing was printed by {', '.join(choice.names)}.", soft_wrap=True)
+            err().print(f"Nothing is kept of what {', '.join(choice.names)} printed.", soft_wrap=True)
         return 0
 
     try:
