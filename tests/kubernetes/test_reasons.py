@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import pytest
 from lightkube import Client
+from lightkube.codecs import from_dict
 from lightkube.resources.rbac_authorization_v1 import Role
 
 from tests.faults.scenes import VICTIM
@@ -148,6 +149,31 @@ async def test_a_permission_that_was_taken_away_is_named(restricted: World, clie
     assert f"create deployments.apps in the namespace {restricted.namespace}" in told.value.detail
     assert "backend-r1" in told.value.summary
     assert "tidegate rbac" in told.value.hint
+
+
+async def test_permissions_room_and_version_are_named_together(restricted: World, client: Client) -> None:
+    """In one answer, before anything is made."""
+
+    async def old() -> tuple[int, int]:
+        return 1, 29
+
+    client.create(from_dict(quota(restricted.namespace)))
+    take_away(client, restricted.namespace, "", "pods", "delete")
+    take_away(client, restricted.namespace, "apps", "deployments", "delete")
+    restricted.api.version = old  # type: ignore[method-assign]
+    wanted = Pin(restricted.add("backend", run=SERVES, health=PATIENT).digest, "", Shape(cluster=SMALL))
+    step = Start(GroupAddress("dev", "backend", 1), wanted)
+    plan = Plan("dev", 0, (Change(1, (), (PlannedStep("s", Phase.PREPARE, step),), "intent"),))
+    with pytest.raises(TargetError) as told:
+        await restricted.target.preflight(plan)
+    for line in (
+        "version: the API server is Kubernetes 1.29",
+        "delete pods in",
+        "delete deployments.apps",
+        "quota small",
+    ):
+        assert line in told.value.detail
+    assert (await restricted.target.observe("dev")).groups == {}
 
 
 def test_an_executor_tells_the_cause_and_puts_everything_back(

@@ -13,7 +13,7 @@ from tidegate.drivers.kubernetes.permissions import REGISTRY_NAMESPACE, Rule, Wh
 from tidegate.drivers.kubernetes.quotas import short_of
 from tidegate.drivers.kubernetes.restricted import violations
 from tidegate.drivers.kubernetes.side_by_side import side_by_side
-from tidegate.errors import TargetError
+from tidegate.errors import StepFailed, TargetError
 from tidegate.model.plan import Plan
 from tidegate.model.step import Provide, Replace, Start
 
@@ -53,14 +53,11 @@ class Preflight:
             space = await self._api.get(NAMESPACE, self._namespace)
         missing = await self._permissions(makes=space is None)
         found = _too_old(version) + missing
-        if not missing:
-            made = await self._made(plan)
-            if space is not None:
-                found += self._security(space, made)
-            looks = [self._others(), self._storage(made, there=space is not None)]
-            if space is not None:
-                looks += [self._admission(made), self._quota(plan, made)]
-            found += await _gathered(looks)
+        try:
+            found += await self._obstacles(plan, space, missing=bool(missing))
+        except (TargetError, StepFailed):
+            if not missing:
+                raise
         if found:
             raise TargetError(
                 f"cannot change {self._environment}",
@@ -68,6 +65,14 @@ class Preflight:
                 hint=self._hint(missing=bool(missing)),
                 address=self._environment,
             )
+
+    async def _obstacles(self, plan: Plan, space: Json | None, *, missing: bool) -> list[str]:
+        """What else stands in the way. With permissions `missing`, as far as may be looked at."""
+        made = await self._made(plan)
+        looks = [self._others(), self._storage(made, there=space is not None)]
+        if space is not None:
+            looks += [self._admission(made, missing=missing), self._quota(plan, made)]
+        return self._security(space or {}, made) + await _gathered(looks, missing=missing)
 
     async def refused(self, error: ForbiddenError) -> TargetError:
         """What to say instead of an error for one missing permission: all that are missing."""
@@ -133,7 +138,7 @@ class Preflight:
                     made[f"{change.number}/{planned.id}"] = await self._objects(planned.step)
         return made
 
-    async def _admission(self, made: Mapping[str, Sequence[Json]]) -> list[str]:
+    async def _admission(self, made: Mapping[str, Sequence[Json]], *, missing: bool) -> list[str]:
         """What the cluster would say to the Deployments."""
         found: dict[str, None] = {}
 
@@ -142,6 +147,8 @@ class Preflight:
             try:
                 await self._api.apply(obj, dry_run=True)
             except (ConflictError, ForbiddenError, InvalidError, RefusedError) as error:
+                if missing and isinstance(error, ForbiddenError):
+                    return  # told already, as what is missing
                 found[f"{what}: {error.detail}"] = None
 
         async with side_by_side() as tasks:
@@ -168,7 +175,7 @@ class Preflight:
 
     def _security(self, space: Json, made: Mapping[str, Sequence[Json]]) -> list[str]:
         """What the namespace's pod security would refuse; only a patch can have brought that in."""
-        if space["metadata"].get("labels", {}).get(ENFORCED) != "restricted":
+        if space.get("metadata", {}).get("labels", {}).get(ENFORCED) != "restricted":
             return []
         return sorted(
             {
@@ -233,11 +240,15 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-async def _gathered(looks: Sequence[Awaitable[list[str]]]) -> list[str]:
+async def _gathered(looks: Sequence[Awaitable[list[str]]], *, missing: bool) -> list[str]:
     found: list[list[str]] = [[] for _ in looks]
 
     async def look(place: int, one: Awaitable[list[str]]) -> None:
-        found[place] = await one
+        try:
+            found[place] = await one
+        except TargetError:
+            if not missing:
+                raise
 
     async with side_by_side() as tasks:
         for place, one in enumerate(looks):
