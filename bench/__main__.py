@@ -1,7 +1,7 @@
 """`python -m bench [NAME…] [--write]`: all measurements, or those named, one after the other; then one table.
 
-`--write` also keeps the table in `bench/RESULTS.md`. The exit status says whether everything could be measured, not
-whether every promise was kept: figures are read by people.
+`--write` also keeps the table in `bench/RESULTS.md`; with names, only what those measure is new there. The exit status
+says whether everything could be measured, not whether every promise was kept: figures are read by people.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from bench import (
     up,
 )
 from bench.project import Failed
-from bench.table import Row, as_markdown, show
+from bench.table import Row, as_markdown, renewed, show
 
 MEASUREMENTS: Mapping[str, Callable[[], list[Row]]] = {
     "planning": planning.rows,
@@ -89,9 +89,11 @@ def main() -> int:
             print(f"{name} could not be measured: {failure}", file=sys.stderr)
     show(heading, rows)
     if arguments.write:
-        RESULTS.write_text(
-            f"# Results\n\n`make bench ARGS=--write`: {heading}.\n\n{as_markdown(rows)}", encoding="utf-8"
-        )
+        if arguments.names:
+            document = renewed(RESULTS.read_text(encoding="utf-8"), " ".join(arguments.names), heading, rows)
+        else:
+            document = f"# Results\n\n`make bench ARGS=--write`: {heading}.\n\n{as_markdown(rows)}"
+        RESULTS.write_text(document, encoding="utf-8")
     return 1 if failed else 0
 
 

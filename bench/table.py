@@ -52,3 +52,19 @@ def as_markdown(rows: Sequence[Row]) -> str:
     """The same table for a document, with a line end."""
     lines = [HEADINGS, ("---", "---:", "---", "---:", "---"), *(row.cells for row in rows)]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def renewed(document: str, names: str, heading: str, rows: Sequence[Row]) -> str:
+    """A document with these rows in the place of older ones of the same measurements, new ones at its end; before the
+    table it says where and when `names` were measured."""
+    lines = document.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("|"))
+    said = f"`python -m bench {names} --write`: "
+    before = [line for line in lines[:start] if line and not line.startswith(said)]
+    known = {_measurement(line): line for line in lines[start:]}
+    known |= {_measurement(line): line for line in as_markdown(rows).splitlines()}
+    return "\n\n".join([*before, f"{said}{heading}.", "\n".join(known.values())]) + "\n"
+
+
+def _measurement(line: str) -> str:
+    return line.split("|")[1].strip()

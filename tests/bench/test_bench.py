@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from bench.load import Counted, read
-from bench.table import Row, as_markdown
+from bench.table import Row, as_markdown, renewed
 from bench.undo import recovered
 
 GOOD = """Running 20s test @ http://127.0.0.1:24098
@@ -60,3 +60,16 @@ def test_the_table_can_be_kept_in_a_document() -> None:
     assert as_markdown([Row("up", 1.25, "×", "a | b", 1.2)]).splitlines()[2] == (
         r"| up | 1.25 × | a \| b | ≤ 1.2 × | NO |"
     )
+
+
+def test_what_was_measured_again_replaces_its_rows_and_leaves_the_others() -> None:
+    """With when and by what command; a second time that line stands once."""
+    old = "# Results\n\n`make bench ARGS=--write`: then.\n\n" + as_markdown([Row("a", 1, "s"), Row("b", 2, "s")])
+    new = renewed(renewed(old, "b c", "later", [Row("b", 3, "s")]), "b c", "now", [Row("b", 4, "s"), Row("c", 5, "s")])
+    assert new.count("`python -m bench b c --write`") == 1
+    assert "now." in new
+    assert [line.split("|")[1:3] for line in new.splitlines() if line.startswith("|")][2:] == [
+        [" a ", " 1 s "],
+        [" b ", " 4 s "],
+        [" c ", " 5 s "],
+    ]
