@@ -64,13 +64,17 @@ def observed(  # noqa: PLR0917 - the four kinds of objects that are listed, in t
     deployments, services, pods = list(deployments), list(services), list(pods)
     edges = _edges(services)
     instances = _by_label(pods, GROUP)
-    groups = [_group(each, instances, edges) for each in deployments if _label(each, ROLE) == INSTANCE]
+    groups = {address: _remnant(address, own) for address, own in edges.items()}
+    for each in deployments:
+        if _label(each, ROLE) == INSTANCE:
+            group = _group(each, instances, edges)
+            groups[group.address] = group
     entries = {annotation(each, EXACT): each for each in services if _label(each, ROLE) == ENTRY}
     providers = _by_label(pods, RESOURCE)
     resources = [_resource(each, providers) for each in deployments if _label(each, ROLE) == ROLE_OF_RESOURCES]
     return Observed(
         environment,
-        {group.address: group for group in groups},
+        groups,
         {component: leads_to(service) for component, service in entries.items()},
         {component: _url(service, namespace, node_address) for component, service in entries.items()},
         _newest(known(jobs, pods)),
@@ -110,6 +114,11 @@ def _group(
         tuple(alive),
         edges.get(address, {}),
     )
+
+
+def _remnant(address: GroupAddress, edges: Mapping[str, GroupAddress | None]) -> ObservedGroup:
+    """A group of which only edges are there: whoever made it died before its Deployment. So it is known and removed."""
+    return ObservedGroup(address, "", "", 0, (), edges)
 
 
 def _edges(services: Iterable[Object]) -> Mapping[GroupAddress, Mapping[str, GroupAddress | None]]:

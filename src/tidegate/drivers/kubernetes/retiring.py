@@ -64,17 +64,19 @@ class Retiring:
         area, group = self._area, step.group
         await area.mirror.ready()
         await self._drained(area.pods(group), drain, epoch)
+        await self._starting.stop(group, epoch)
+        # The Deployment goes last: as long as it is there, whoever comes after a crash sees that something is left.
+        name = group_name(group)
+        await self._delete_ours([*self._seen(SERVICE, GROUP, name), (PDB, name), (HPA, name)], epoch)
+        await area.api.delete(SECRET, secret_name(name), area.namespace)
         await self._deleted(group, epoch)
 
         def gone() -> bool | None:
             self._claims.check_seen(epoch)
-            return True if area.deployment(group) is None and not area.pods(group) else None
+            return True if area.deployment(group) is None else None
 
         while await area.until(gone, seconds=LOOK) is None:
             pass
-        name = group_name(group)
-        await self._delete_ours([*self._seen(SERVICE, GROUP, name), (PDB, name), (HPA, name)], epoch)
-        await area.api.delete(SECRET, secret_name(name), area.namespace)
         component = group.component
         if not self._seen(DEPLOYMENT, COMPONENT, fit(component)):
             named = [

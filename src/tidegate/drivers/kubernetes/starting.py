@@ -122,9 +122,11 @@ class Starting:
         secret = secret_object(area.namespace, source, self._sources.values(source.group.component, source.pin))
         objects = [*([secret] if secret else []), *group_objects(area.namespace, source, proxy=self._proxy)]
         place = next(index for index, each in enumerate(objects) if each["kind"] == "Deployment")
-        await self._claims.check(epoch)
-        await self._all(objects[:place])
         deployment = objects[place]
+        await self._claims.check(epoch)
+        if secret is not None:  # of which nobody would know after a crash, if its Deployment were not there
+            await self._noted(deployment)
+        await self._all(objects[:place])
         if not alone:
             made = await area.put(deployment)
             if not made["spec"].get("replicas", 1):  # an autoscaler leaves what was stopped as it is
@@ -137,8 +139,7 @@ class Starting:
         area, spec = self._area, deployment["spec"]
         wanted = spec.get("replicas", 1)
         name = deployment["metadata"]["name"]
-        if await area.api.get(DEPLOYMENT, name, area.namespace) is None:
-            await area.put({**deployment, "spec": {**spec, "replicas": 0}})
+        await self._noted(deployment)
         while True:
             found = await area.api.get(DEPLOYMENT, name, area.namespace)
             await self._claims.check(epoch)
@@ -151,6 +152,12 @@ class Starting:
                     raise
             else:
                 return
+
+    async def _noted(self, deployment: Json) -> None:
+        """It is there, without instances if it was not there before."""
+        area = self._area
+        if await area.api.get(DEPLOYMENT, deployment["metadata"]["name"], area.namespace) is None:
+            await area.put({**deployment, "spec": {**deployment["spec"], "replicas": 0}})
 
     async def _all(self, objects: Sequence[Mapping[str, Any]]) -> None:
         async with side_by_side() as tasks:
