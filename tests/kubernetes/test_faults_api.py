@@ -84,10 +84,10 @@ async def away(api: FaultyApi) -> None:
 
 
 async def busy(api: FaultyApi) -> None:
-    """Most requests are refused for a while, each time in another way."""
-    api.answer(429, lambda call: not call.watch, times=10, retry_after=1)
-    api.answer(500, lambda call: not call.watch, times=10)
-    api.answer(503, writes, times=5)
+    """Requests are refused for a while, which is shorter than anybody gives up."""
+    api.answer(429, lambda call: not call.watch, times=4, retry_after=1)
+    api.answer(500, lambda call: not call.watch, times=6)
+    api.answer(503, writes, times=3)
 
 
 async def forgetful(api: FaultyApi) -> None:
