@@ -208,7 +208,13 @@ def killed_after_the_switch(shop: Shop) -> None:
     """An `up` that ended in the middle of watching."""
     up = shop.start("up", "stage")
     assert up.stdout is not None
-    assert any("observing" in line for line in up.stdout)
+    said = []
+    for line in up.stdout:
+        said.append(line)
+        if "observing" in line:
+            break
+    else:
+        pytest.fail("".join(said))
     up.kill()
     up.communicate(timeout=20)
 
