@@ -161,7 +161,7 @@ async def test_who_is_to_be_alone_on_a_cluster_is_told_who_else_is_there(
         "kind": "Namespace",
         "metadata": {
             "name": f"{here.area.namespace}-other",
-            "labels": {"app.kubernetes.io/managed-by": "tidegate", "tidegate.dev/environment": "other"},
+            "labels": {"app.kubernetes.io/managed-by": "tidegate", "tidegate.dev/environment": ENVIRONMENT},
         },
     }
     admin = Api.connect(cluster.context, kubeconfig=cluster.kubeconfig)

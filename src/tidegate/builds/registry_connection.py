@@ -328,6 +328,6 @@ def _library() -> Any:
         raise ArtifactsUnreachable(
             "cannot use a registry",
             "Images need the package httpx2, which is not installed.",
-            hint="Install Tidegate with it: pip install 'tidegate[kubernetes]'",
+            hint="Install Tidegate with its extra `kubernetes`; in a clone: pip install '.[kubernetes]'",
         ) from error
     return httpx2

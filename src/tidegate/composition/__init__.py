@@ -133,7 +133,7 @@ class Workspaces:
             raise TargetError(
                 "cannot use Kubernetes",
                 f"{error.name} is not installed.",
-                hint="Install Tidegate with it: pip install 'tidegate[kubernetes]'",
+                hint="Install Tidegate with its extra `kubernetes`; in a clone: pip install '.[kubernetes]'",
             ) from error
         return open_cluster(
             spec,

@@ -12,10 +12,11 @@ from tidegate.builds.image_artifacts import ImageArtifacts
 from tidegate.builds.image_build import ImageBuilder
 from tidegate.builds.image_names import Announced, announced, registry_at
 from tidegate.drivers.kubernetes.client import Api
+from tidegate.drivers.kubernetes.errors import ForbiddenError
 from tidegate.drivers.kubernetes.kinds import CONFIG_MAP
 from tidegate.drivers.kubernetes.permissions import REGISTRY_MAP, REGISTRY_NAMESPACE
 from tidegate.drivers.kubernetes.target import KubernetesTarget, Location
-from tidegate.errors import ReleaseError, TargetError
+from tidegate.errors import ReleaseError
 from tidegate.manifest import Project
 from tidegate.manifest.models import TargetSpec
 from tidegate.ports.secrets import Secrets
@@ -59,12 +60,13 @@ def _namespace(spec: TargetSpec, organization: str, environment: str) -> str:
 
 
 async def _registry(spec: TargetSpec, api: Api) -> Announced:
-    """What tidegate.yaml says, else what the cluster says of itself (KEP-1755). Raises `ReleaseError`."""
+    """What tidegate.yaml says, else what the cluster says of itself (KEP-1755). Raises `ReleaseError` if neither says
+    anything, `TargetError` if the cluster cannot be asked."""
     if spec.registry:
         return registry_at(spec.registry)
     try:
         found = await api.get(CONFIG_MAP, REGISTRY_MAP, REGISTRY_NAMESPACE)
-    except TargetError as error:
+    except ForbiddenError as error:
         raise _no_registry(api, str(error)) from error
     if found is None or HOSTING not in found.get("data", {}):
         raise _no_registry(api, "The cluster announces none.")

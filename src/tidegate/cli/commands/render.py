@@ -32,7 +32,7 @@ def render(
 
       tidegate render stage
 
-      tidegate render stage | kubectl diff --server-side -f -
+      tidegate render stage | kubectl diff --server-side --field-manager tidegate --force-conflicts -f -
 
       tidegate render prod --out deploy/prod   one file for each object
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidegate.drivers.kubernetes.client import Api, ConflictError, ForbiddenError, InvalidError, RefusedError
 from tidegate.drivers.kubernetes.kinds import DEPLOYMENT, NAMESPACE, PVC, RESOURCE_QUOTA, STORAGE_CLASS
-from tidegate.drivers.kubernetes.names import ENVIRONMENT, MANAGED_BY, TIDEGATE, fit
+from tidegate.drivers.kubernetes.names import MANAGED_BY, TIDEGATE
 from tidegate.drivers.kubernetes.permissions import REGISTRY_NAMESPACE, Rule, Where, rules
 from tidegate.drivers.kubernetes.quotas import short_of
 from tidegate.drivers.kubernetes.restricted import violations
@@ -213,13 +213,10 @@ class Preflight:
         if not self._alone:
             return []
         spaces = (await self._api.list(NAMESPACE, labels={MANAGED_BY: TIDEGATE})).items
-        own = fit(self._environment)
-        others = sorted(
-            each["metadata"]["name"] for each in spaces if each["metadata"]["labels"].get(ENVIRONMENT) != own
-        )
-        return (
-            [f"isolation: the cluster also has {', '.join(others)}, and nothing may be beside this"] if others else []
-        )
+        others = sorted(name for each in spaces if (name := each["metadata"]["name"]) != self._namespace)
+        if not others:
+            return []
+        return [f"isolation: the cluster has {', '.join(others)} beside it, and `isolation: server` wants it alone"]
 
     def _hint(self, *, missing: bool) -> str:
         if not missing:
