@@ -100,8 +100,8 @@ def _in_it(where: Where) -> str:
 
 def _nothing(found: Folder, shown: str) -> TidegateError:
     said = "\n".join(str(problem) for problem in sorted(found.left))
-    kinds = ", ".join(sorted({each.kind for each in found.objects})) or "no Kubernetes object"
-    detail = f"There is no Deployment, StatefulSet, Job or CronJob in it, but {kinds}."
+    kinds = ", ".join(sorted({each.kind for each in found.objects}))
+    detail = "There is no Deployment, StatefulSet, Job or CronJob in it" + (f", but {kinds}." if kinds else ".")
     return TidegateError(
         f"cannot import {shown}",
         f"{detail}\n{said}".strip(),
