@@ -54,8 +54,9 @@ cluster: $(STAMP) ## a real Kubernetes on this machine, for tests; or the one th
 cluster-stop: ## end the cluster, and remove its folder
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m scripts.cluster stop $(CLUSTER); else echo "nothing is installed, so nothing runs"; fi
 
+# A file at a time: the tests of a file share what takes long to bring up.
 test-kubernetes: $(STAMP) ## the tests that need the cluster
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'kubernetes and not exhaustive' tests/kubernetes $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m 'kubernetes and not exhaustive' tests/kubernetes $(ARGS)
 
 lint: $(STAMP) ## style, formatting, types, layers
 	$(BIN)/ruff check $(SOURCES)

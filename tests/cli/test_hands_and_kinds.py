@@ -111,6 +111,16 @@ def test_what_is_unsettled_holds_up_only_itself(tidegate: Program) -> None:
     assert tidegate.json("history", "dev")["revisions"][0]["differences"][0]["component"] == "mailer"
 
 
+def test_where_only_what_is_unsettled_would_be_left_to_do_up_says_so(tidegate: Program) -> None:
+    """It is not taken for an environment in which all is well."""
+    tidegate("up", "dev")
+    unsettle(tidegate)
+    tidegate("up", "dev", "--only", "mailer")
+    said = tidegate("up", "dev", "--only", "orders", status=1)
+    assert "unsettled" in said
+    assert "nothing to do" not in said
+
+
 def test_a_change_that_hangs_goes_on_once_the_trouble_is_away(tidegate: Program) -> None:
     """`resume` commits it, with its reason of then."""
     tidegate("up", "dev")

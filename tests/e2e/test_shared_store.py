@@ -305,7 +305,7 @@ async def test_of_two_that_build_a_release_at_once_the_first_one_counts(company:
                 (release,) = (await name_releases(workspace)).values()
                 await _build(workspace, release, lambda _: None)  # as if it had looked before the other was done
                 (kept,) = await workspace.store.artifacts(release.digest)
-                trees.append(await cast(Trees, workspace.artifacts).verify(kept))
+                trees.append(await cast("Trees", workspace.artifacts).verify(kept))
     assert [str(path) for path in company.folder.joinpath("artifacts").glob("*/*/*")] == [kept.location]
     first, second = ((tree / "backend" / "built").read_text().splitlines() for tree in trees)
     assert first[0] != second[0]

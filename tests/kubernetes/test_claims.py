@@ -101,7 +101,7 @@ async def test_another_store_is_told_who_was_there_and_changes_nothing(here: Wor
     try:
         steps = (Start(NEW, service(here, "2")), leads(OLD), Retire(OLD), Scale(OLD, 0))
         refused = [other.run(step, SUCCESSOR) for step in steps]
-        for attempt in [*refused, other.preflight(plan_of())]:
+        for attempt in [*refused, other.preflight(plan_of()), other.forget("dev", data=True)]:
             with pytest.raises(TargetError) as failure:
                 await attempt
             for word in ("store-1", BEGINNING.holder, BEGINNING.plan, "epoch 1", here.namespace):
@@ -109,6 +109,19 @@ async def test_another_store_is_told_who_was_there_and_changes_nothing(here: Wor
             assert "store:" in failure.value.hint
     finally:
         await other.close()
+    assert await stock(here) == before
+
+
+async def test_a_claim_that_somebody_emptied_is_nobodys(here: World, cluster: Cluster) -> None:
+    """Nothing is changed before a person has said whose the environment is."""
+    wanted = worker(here)
+    await here.target.run(Replace(WORKER, wanted), BEGINNING)
+    with cluster.client(here.namespace) as client:
+        client.patch(ConfigMap, "tidegate-claim", [{"op": "remove", "path": "/data"}], patch_type=PatchType.JSON)
+    before = await stock(here)
+    with pytest.raises(TargetError) as failure:
+        await here.target.run(Replace(NEXT_WORKER, wanted), SUCCESSOR)
+    assert "tidegate-claim" in failure.value.summary
     assert await stock(here) == before
 
 
@@ -307,8 +320,9 @@ async def test_the_namespace_of_another_environment_is_refused(
     with pytest.raises(TargetError) as failure:
         await here.target.run(Replace(address, wanted), Epoch("other", 9, ("worker",)))
     assert "is the environment dev" in failure.value.detail
-    with pytest.raises(TargetError):
-        await here.target.preflight(plan_of("other"))
+    for attempt in (here.target.preflight(plan_of("other")), here.target.forget("other", data=True)):
+        with pytest.raises(TargetError):
+            await attempt
     if made_by_tidegate:
         elsewhere = strangers(here)
         with pytest.raises(TargetError) as stranger:

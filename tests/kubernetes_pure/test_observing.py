@@ -217,3 +217,15 @@ def test_what_tidegate_did_not_make_is_not_looked_at() -> None:
     stranger: Json = {"kind": "Deployment", "metadata": {"name": "x", "namespace": NAMESPACE}, "spec": {}}
     service: Json = {"kind": "Service", "metadata": {"name": "x", "namespace": NAMESPACE}, "spec": {}}
     assert see(stranger, service) == replace(see(), own_addresses=True)
+
+
+def test_a_service_whose_selector_somebody_changed_leads_nowhere_that_is_known() -> None:
+    """What its annotation says is not believed; so the entry is put right by the next change."""
+    edge = edge_object(NAMESPACE, EdgeAddress(FRONTEND, "backend"), BACKEND)
+    entry, *_ = entry_objects(NAMESPACE, "frontend", FRONTEND, source().pin)
+    assert see(deployment(source()), entry, edge).entries == {"frontend": FRONTEND}
+    for service in (edge, entry):
+        service["spec"]["selector"] = {"app": "mine"}
+    seen = see(deployment(source()), entry, edge)
+    assert seen.entries == {"frontend": None}
+    assert seen.groups[FRONTEND].edges == {"backend": None}

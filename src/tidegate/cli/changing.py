@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 from rich.text import Text
 
-from tidegate.app.beside import split
+from tidegate.app.beside import split, unsettled_claims
 from tidegate.app.change import apply, executor, forget_if_empty
 from tidegate.app.explain import PlanView, explain, past_of
 from tidegate.app.inspect import EnvironmentStatus
@@ -95,12 +95,13 @@ class Changing:
     """One command that changes environments, side by side.
 
     `made_on`: the revision for which a plan was made that was saved. `held_up` takes, from planning, why an environment
-    cannot be brought to all that was asked for.
+    cannot be brought to all that was asked for. `only`: the components that were asked for; () for all.
     """
 
     workspace: Workspace
     manner: Manner
     made_on: int | None = None
+    only: tuple[str, ...] = ()
     held_up: dict[str, TidegateError] = field(default_factory=dict)
     progress: ProgressView = field(default_factory=lambda: ProgressView(err()))
 
@@ -139,7 +140,7 @@ class Changing:
                     view = explain(planned, await past_of(planned, self.workspace.at(environment).store))
                     made_on = planned.plan.parent if self.made_on is None else self.made_on
                     course = Course(environment, planned, view, made_on, recovered)
-                    course.error = self.held_up.get(environment)
+                    course.error = self.held_up.get(environment) or await self._hanging(environment, view)
                     if self.manner.data:
                         course.data = await data_kept(self.workspace, planned)
                     elif self.manner.forget:
@@ -148,6 +149,20 @@ class Changing:
             if interruption.asked:
                 raise TidegateError("cannot go on: stopped", "Nothing was changed.")
         return courses
+
+    async def _hanging(self, environment: str, view: PlanView) -> TidegateError | None:
+        """Why there is nothing to do where something ought to be done: an unsettled change holds it."""
+        claims = () if view.changes else await unsettled_claims(self.workspace, environment)
+        held = sorted({name for claim in claims for name in claim.components})
+        if not held or (self.only and not set(held).intersection(self.only)):
+            return None
+        names = ", ".join(held)
+        return TidegateError(
+            f"cannot change {names} in {environment}",
+            "A change of them could be neither finished nor undone.",
+            hint=f"`tidegate status {environment}` shows each step and the ways out.",
+            address=environment,
+        )
 
     async def _recover(self, environment: str) -> tuple[str, ...]:
         recovered = tuple(await recover_environment(self.workspace, environment, self.progress.step))

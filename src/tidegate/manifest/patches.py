@@ -29,6 +29,9 @@ OURS: Mapping[tuple[str, ...], str] = {
     ("metadata", "namespace"): "It is that of the environment.",
     ("spec", "selector"): "Tidegate moves traffic by it.",
     ("spec", "replicas"): "Write replicas: of the component, or autoscale:.",
+    ("spec", "paused"): "Tidegate waits until what it started is healthy.",
+    ("spec", "type"): "Write kubernetes: {expose: …}.",
+    ("spec", "externalName"): "Tidegate moves traffic to instances.",
 }
 _LABELS = ("app.kubernetes.io/managed-by",)
 _DOMAIN = "tidegate.dev/"

@@ -57,7 +57,7 @@ def up(
         for name in environments:
             workspace.environment(name)
         manner = Manner("apply", yes=yes, json=json, dry_run=dry_run, full=verbose, beside=True, why=why)
-        changing = Changing(workspace, manner)
+        changing = Changing(workspace, manner, only=selection.only)
 
         async def plan(progress: ProgressView, environment: str) -> Planned:
             build = None if dry_run else progress.build

@@ -70,7 +70,7 @@ class Claims:
         """Numbers of epochs begin anew; the namespace stays with this store."""
         found = await self._area.api.get(CONFIG_MAP, CLAIM, self._area.namespace)
         self._taken.clear()
-        if found is not None and found["data"].get(STORE) == await self._store():
+        if found is not None and _said(found).get(STORE) == await self._store():
             await self._area.api.replace(_claim(self._area, await self._store(), {}, _version(found)))
 
     async def _take(self, epoch: Epoch) -> bool:
@@ -121,10 +121,10 @@ class Claims:
                 hint="Write another `namespace:` into the target.",
                 address=environment,
             )
-        if found["data"].get(STORE) != await self._store():
+        if _said(found).get(STORE) != await self._store():
             raise TargetError(
                 f"cannot change {environment}",
-                f"The namespace {namespace} is changed by another store of Tidegate ({found['data'].get(STORE)})"
+                f"The namespace {namespace} is changed by another store of Tidegate ({_said(found).get(STORE)})"
                 + _last(_epochs(found))
                 + ".",
                 hint="Use that store (`store:` in tidegate.yaml), or another `namespace:`. If it is gone for good: "
@@ -183,9 +183,14 @@ def _claim(area: Area, store: str, epochs: Mapping[str, Any], version: str = "")
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
+def _said(found: Json) -> Json:
+    """What the claim says; nothing where somebody emptied it, so that it is nobody's of ours."""
+    return found.get("data") or {}
+
+
 def _epochs(found: Json) -> dict[str, dict[str, Any]]:
     try:
-        epochs = json.loads(found["data"][EPOCHS])
+        epochs = json.loads(_said(found)[EPOCHS])
         return {str(name): {**each, "epoch": int(each["epoch"])} for name, each in epochs.items()}
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise TargetError(

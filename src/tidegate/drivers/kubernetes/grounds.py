@@ -161,7 +161,7 @@ class Grounds:
             await anyio.sleep(LOOK)
 
     async def _foreign(self) -> bool:
-        """Whether anything lives there that Tidegate did not make, of all kinds that programs and people use.
+        """Whether anything lives there that is not of this environment, of all kinds that programs and people use.
 
         True also where we may not look.
         """
@@ -172,8 +172,9 @@ class Grounds:
             except ForbiddenError:
                 return True
             for each in found:
-                known = (kind.kind, each["metadata"]["name"]) in OF_CLUSTER or label(each, MANAGED_BY) == TIDEGATE
-                if not known and not _made_by_ours(each):
+                of_cluster = (kind.kind, each["metadata"]["name"]) in OF_CLUSTER
+                ours = label(each, MANAGED_BY) == TIDEGATE and label(each, ENVIRONMENT) == fit(self._area.environment)
+                if not (of_cluster or ours or _made_by_ours(each)):
                     return True
         return False
 

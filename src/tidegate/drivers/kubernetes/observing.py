@@ -28,6 +28,7 @@ from tidegate.drivers.kubernetes.names import (
     URL,
     annotation,
     group_of,
+    instances_of,
     leads_to,
     unreadable,
 )
@@ -75,7 +76,7 @@ def observed(  # noqa: PLR0917 - the four kinds of objects that are listed, in t
     return Observed(
         environment,
         groups,
-        {component: leads_to(service) for component, service in entries.items()},
+        {component: _leads_to(service) for component, service in entries.items()},
         {component: _url(service, namespace, node_address) for component, service in entries.items()},
         _newest(known(jobs, pods)),
         {resource.name: resource for resource in resources},
@@ -125,8 +126,14 @@ def _edges(services: Iterable[Object]) -> Mapping[GroupAddress, Mapping[str, Gro
     found: dict[GroupAddress, dict[str, GroupAddress | None]] = defaultdict(dict)
     for service in services:
         if _label(service, ROLE) == EDGE:
-            found[group_of(service)][annotation(service, EXACT)] = leads_to(service)
+            found[group_of(service)][annotation(service, EXACT)] = _leads_to(service)
     return found
+
+
+def _leads_to(service: Object) -> GroupAddress | None:
+    """Where a Service leads; nowhere that we know of if somebody changed its selector."""
+    group = leads_to(service)
+    return group if service["spec"].get("selector") == instances_of(group) else None
 
 
 def _instances(deployment: Object, pods: Sequence[Object]) -> list[ObservedInstance]:

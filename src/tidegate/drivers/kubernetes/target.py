@@ -110,8 +110,8 @@ class KubernetesTarget:
 
     @property
     def place(self) -> str:
-        """The API server. Raises `TargetError` if the kubeconfig does not say where it is."""
-        return f"kubernetes:{self._api.server}"
+        """The API server, and which namespaces. Raises `TargetError` if the kubeconfig does not say where it is."""
+        return f"kubernetes:{self._api.server}/{self._location.namespace('*')}"
 
     async def observe(self, environment: str) -> Observed:
         """What is there now, in as many requests however much that is. Who may not look is told all that is missing."""
@@ -175,8 +175,11 @@ class KubernetesTarget:
 
     async def forget(self, environment: str, *, data: bool = False) -> None:
         """See `Target`. A namespace that Tidegate made goes too, once nothing is left in it that somebody else made."""
-        await self._of(environment).grounds.forget(data=data)
-        parts = self._parts.pop(environment)
+        parts = self._of(environment)
+        await parts.grounds.check_owner()
+        await parts.claims.check_store()
+        await parts.grounds.forget(data=data)
+        del self._parts[environment]
         await parts.area.mirror.close()
 
     async def preflight(self, plan: Plan) -> None:
