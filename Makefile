@@ -56,7 +56,7 @@ cluster-stop: ## end the cluster, and remove its folder
 
 # A file at a time: the tests of a file share what takes long to bring up.
 test-kubernetes: $(STAMP) ## the tests that need the cluster
-	@$(BIN)/python -m pytest -n 3 --dist loadfile -m 'kubernetes and not exhaustive' tests/kubernetes $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'kubernetes and not exhaustive' tests/kubernetes $(ARGS)
 
 lint: $(STAMP) ## style, formatting, types, layers
 	$(BIN)/ruff check $(SOURCES)

@@ -17,7 +17,7 @@ from tests.kubernetes.shops import NOTHING_HAPPENED, PROCESS, Shop
 
 Record = Callable[[str, object], None]
 SHARES = 2  # namespaces side by side
-SAMPLE = 12  # points that are tried by default
+SAMPLE = 8  # points that are tried by default
 MANY = 8  # shares of all points
 
 

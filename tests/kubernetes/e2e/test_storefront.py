@@ -200,7 +200,7 @@ def test_what_a_killed_command_left_is_put_in_order(shop: Shop) -> None:
         shop.run("resume", "stage")
     assert crowd.failed == []
     newest = shop.json("history", "stage")["revisions"][0]  # numbers of changes that were put back are not used again
-    assert (newest["parent"], shop.environment("stage")["revision"]) == ("stage@2", newest["name"])
+    assert (newest["parent"], shop.environment("stage")["revision"]) == ("stage@2", newest["revision"])
     assert "Harbour compass III" in page(shop).text
     assert "nothing" in shop.run("undo", "stage", status=64).lower()
 
