@@ -29,6 +29,8 @@ from tidegate.model.observed import Observed, ObservedGroup, ObservedResource
 
 REVIVALS = 5
 """So often in a row the gateway may die under one question before that fails."""
+DYING = 0.05
+"""Seconds that a gateway which was just ended may still count as alive, and be asked in vain."""
 T = TypeVar("T")
 
 
@@ -249,7 +251,8 @@ class Project:
                 return await ask()
             except TargetUnreachable:
                 with suppress(TargetError):  # of the former table, or because it was ended again; `ask` tells
-                    await self.gateway.revive()
+                    if not await self.gateway.revive():
+                        await asyncio.sleep(DYING)
         with suppress(GatewayRefused):
             await self.gateway.revive()
         return await ask()
